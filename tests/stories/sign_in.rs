@@ -129,6 +129,9 @@ async fn a_person_signs_in_with_a_link_once_and_stays_signed_in_until_they_sign_
     assert_eq!(actions(&at).await, ["sign out of panel", "sign in to panel", "create sign-in link"]);
 }
 
+/// What is wrong with a request, its headers, and its form.
+type Forged<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_requests_are_refused() {
     let at = installation().await;
@@ -140,7 +143,7 @@ async fn forged_requests_are_refused() {
     let (csrf, own) = (format!("csrf={}", browser.csrf().await), ("origin", origin.as_str()));
     let other_port = format!("http://127.0.0.1:{}", port.wrapping_add(1));
     let (other_scheme, subdomain) = (format!("https://{host}"), format!("http://shop.localhost:{port}"));
-    let forged: [(&str, &[(&str, &str)], &str); 11] = [
+    let forged: [Forged<'_>; 11] = [
         ("no origin", &[], &csrf),
         ("an opaque origin", &[("origin", "null")], &csrf),
         ("another port", &[("origin", &other_port)], &csrf),

@@ -11,7 +11,7 @@
 //! - `session`: signing in, and who makes a request; `security_headers`: what a page may do; `request`: what a handler gets;
 //!   `error_page`: error answers;
 //! - `live`: server-sent events for pages that show what happens now;
-//! - `apps`: the list of apps; `new_app`: creating one; `actions`: the dialogues that change an app;
+//! - `apps`: the list of apps; `app`: the pages of one; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - `deployment`: the live page of a deployment;
 //! - `settings`: an app's spec and variables; `tokens`: tokens, sessions and the audit trail; `host`: engine, disk, images;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
@@ -20,6 +20,7 @@
 #![warn(missing_docs)]
 
 mod actions;
+mod app;
 mod apps;
 pub mod assets;
 mod console;

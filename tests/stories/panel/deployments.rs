@@ -134,7 +134,7 @@ async fn a_rebuild_a_failure_with_its_log_and_a_rollback() {
     assert!(back["web"].iter().all(|id| !second["web"].contains(id)), "{back:?}");
 
     panel.go("/apps/shop").await.unwrap();
-    browser.until_shows(css("main"), "Pinned to deployment 1").await.unwrap();
+    browser.until_shows(css("main"), "rollback to deployment 1").await.unwrap();
     check(&panel).await;
     browser.click(link("Undo it")).await.unwrap();
     browser.click(button("Undo the rollback")).await.unwrap();

@@ -105,6 +105,7 @@
     modes = message;
     get('console-earlier').disabled = !message.history && above.hidden;
     if (message.ended) end(message.ended);
+    else tell('');
   }
 
   function openHistory() {
@@ -173,7 +174,7 @@
 
   function connect() {
     socket = new WebSocket(address);
-    socket.addEventListener('open', () => { wait = 0; size = ''; tell(''); measure(); });
+    socket.addEventListener('open', () => { wait = 0; size = ''; measure(); });
     socket.addEventListener('message', (event) => show(JSON.parse(event.data)));
     socket.addEventListener('close', () => !hasEnded && reconnect());
   }

@@ -7,24 +7,24 @@
 mod emulator;
 mod open;
 mod page;
+#[cfg(test)]
+mod page_tests;
 mod registry;
 mod socket;
 #[cfg(test)]
 mod tests;
 
 use axum::Extension;
-use axum::Form;
+use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use controller::console::ConsoleRequest;
-use serde::Deserialize;
 use web::{ClientConnection, HttpError, Needs, PathParams};
 
-use crate::request::{PageRequest, PageResult};
+use crate::request::{Fields, PageRequest, PageResult};
 use crate::routes::{PanelState, Route, route};
 pub(crate) use registry::Consoles;
 
@@ -38,20 +38,13 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// An instance: `component` and `instance` in the address, or both in the field of the form, separated by a colon.
-#[derive(Default, Deserialize)]
-struct Wanted {
-    component: Option<String>,
-    instance: Option<String>,
-}
-
-impl Wanted {
-    fn split(&self) -> (Option<&str>, Option<&str>) {
-        let instance = self.instance.as_deref().filter(|it| !it.is_empty());
-        match instance.and_then(|it| it.split_once(':')) {
-            Some((component, instance)) => (Some(component), Some(instance)),
-            None => (self.component.as_deref().filter(|it| !it.is_empty()), instance),
-        }
+/// A component and an instance: `component` and `instance` in the address, or both in `instance` of the form, separated by a
+/// colon.
+fn wanted(fields: &Fields) -> (Option<&str>, Option<&str>) {
+    let instance = fields.get("instance");
+    match instance.and_then(|it| it.split_once(':')) {
+        Some((component, instance)) => (Some(component), Some(instance)),
+        None => (fields.get("component"), instance),
     }
 }
 
@@ -59,21 +52,20 @@ async fn choose(
     request: PageRequest,
     State(state): State<PanelState>,
     PathParams(app): PathParams<String>,
-    Query(wanted): Query<Wanted>,
 ) -> PageResult {
     let app = request.access.app(&app).await?;
     let open = state.consoles.of(&request.session.id, &app.id);
-    page::choice(&request, &app, wanted.split(), &open, None).await
+    page::choice(&request, &app, wanted(&request.query), &open, None).await
 }
 
 async fn open_console(
     request: PageRequest,
     State(state): State<PanelState>,
     PathParams(app): PathParams<String>,
-    Form(wanted): Form<Wanted>,
+    form: Fields,
 ) -> PageResult {
     let app = request.access.app(&app).await?;
-    let (Some(component), instance) = wanted.split() else {
+    let (Some(component), instance) = wanted(&form) else {
         return Err(HttpError::bad_request("choose an instance"));
     };
     let control = &request.access.control;
@@ -92,7 +84,7 @@ async fn open_console(
         // Shown where the person can choose again.
         Err(problem) if problem.status.is_client_error() => {
             let open = state.consoles.of(&request.session.id, &app.id);
-            let page = page::choice(&request, &app, wanted.split(), &open, Some(&problem.message)).await?;
+            let page = page::choice(&request, &app, wanted(&form), &open, Some(&problem.message)).await?;
             Ok((problem.status, page).into_response())
         }
         Err(problem) => Err(problem),

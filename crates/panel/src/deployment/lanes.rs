@@ -40,14 +40,14 @@ fn drawn_lane(facts: &Facts, it: &lanes::Lane) -> lane::Lane {
         component: it.component_name.clone(),
         kind: it.component_type.to_lowercase(),
         summary: summary(facts, it),
-        waiting: waits_of(facts, &it.component_name).collect::<Vec<_>>().join("; "),
+        waiting: waits_of(facts, &it.component_name),
         instances: it.instances.iter().map(|it| instance(facts, it)).collect(),
     }
 }
 
 /// The waits that name an instance of the component, as `web.0`. They are shown in its lane, and the others above the steps.
-pub(super) fn waits_of<'a>(facts: &'a Facts, component: &'a str) -> impl Iterator<Item = &'a str> {
-    facts.it.boatyard.waiting.iter().map(String::as_str).filter(move |it| names_instance_of(it, component))
+fn waits_of(facts: &Facts, component: &str) -> Vec<String> {
+    facts.it.boatyard.waiting.iter().filter(|it| names_instance_of(it, component)).cloned().collect()
 }
 
 /// Whether a lane shows this wait.
@@ -81,13 +81,14 @@ fn instance(facts: &Facts, it: &LaneInstance) -> lane::Instance {
     let latest = &it.latest;
     let origin = match (latest.existed_before, latest.deployment_number) {
         (false, _) => "new".to_owned(),
-        (true, Some(number)) => format!("deployment {number}"),
+        (true, Some(number)) => format!("deployment\u{a0}{number}"),
         (true, None) => "old".to_owned(),
     };
+    let was_left_alone = latest.transition == Transition::Existed && facts.it.has_ended();
     lane::Instance {
         name: name(latest),
         origin,
-        old: latest.existed_before,
+        old: latest.existed_before && !was_left_alone,
         mark: mark(latest.transition),
         when: when(facts, latest),
         history: history(it),

@@ -7,7 +7,7 @@ use crate::ui::button::{self, Look};
 use crate::ui::{card, log};
 
 pub(super) fn markup(facts: &Facts) -> Markup {
-    let actions = button::link(Look::Plain, "All of it", &facts.log_address(""));
+    let actions = button::link(Look::Plain, "Open the log", &facts.log_address(""));
     let stream = facts.log_address("/stream");
     card::card(
         "log-card",

@@ -52,7 +52,9 @@ async fn page(request: PageRequest, PathParams((app, deployment)): PathParams<(S
         return Ok(dialog.clone().into_response());
     }
     let facts = Facts::read(&request.access, &app.id, &deployment.id).await?;
-    let (title, live) = (format!("Deployment {number} of {}", app.name), events_address(&app.name, number));
+    // An id is found faster than a number, and browsers connect often.
+    let live = format!("/apps/{}/deployments/{}/events", app.name, deployment.id);
+    let title = format!("Deployment {number} of {}", app.name);
     let content = html! { @if let Some(dialog) = dialog { (dialog) } (content(&fragments(&facts))) };
     Ok(request.live_page(&title, Place::App(&app.name, Section::Activity), Some(&live), content))
 }
@@ -70,10 +72,6 @@ async fn events(
         let (access, app, deployment) = (access.clone(), app.clone(), deployment.clone());
         async move { Ok(fragments(&Facts::read(&access, &app, &deployment).await?)) }
     })
-}
-
-fn events_address(app: &str, number: u64) -> String {
-    format!("/apps/{app}/deployments/{number}/events")
 }
 
 fn fragments(facts: &Facts) -> Fragments {

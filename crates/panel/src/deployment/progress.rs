@@ -1,6 +1,7 @@
 //! The steps with their times, and what the deployment waits for now.
 
 use maud::{Markup, html};
+use present::Leaf;
 
 use super::facts::Facts;
 use super::lanes::is_in_a_lane;
@@ -17,7 +18,17 @@ pub(super) fn markup(facts: &Facts) -> Markup {
         done,
         html! {
             ul class="waits" { @for it in waits { li class="waiting" { (Icon::Pending.markup()) (it) } } }
-            (steps::steps(&progress.leaves()))
+            (steps::steps(&leaves(facts)))
         },
     )
+}
+
+/// The steps. The reason of a failure is left out, because it stands above everything else.
+fn leaves(facts: &Facts) -> Vec<Leaf> {
+    let mut leaves = facts.it.progress.leaves();
+    if let Some(failure) = &facts.it.boatyard.failure {
+        let is_said = |reason: &String| reason.starts_with(failure.message.trim_end_matches('.'));
+        leaves.iter_mut().filter(|it| it.reason.as_ref().is_some_and(is_said)).for_each(|it| it.reason = None);
+    }
+    leaves
 }

@@ -14,7 +14,7 @@ use crate::ui::{Tone, card};
 
 /// The picture begins this long before the rollout and ends this long after it, for comparison.
 const AROUND: TimeDelta = TimeDelta::seconds(15);
-/// Bars of the picture.
+/// Most bars of the picture. It has half as many at least, and otherwise one for each second.
 const BARS: i64 = 60;
 
 pub(super) fn markup(facts: &Facts) -> Markup {
@@ -27,15 +27,15 @@ pub(super) fn markup(facts: &Facts) -> Markup {
         return nothing("requests");
     }
     let summary = summary(&bars, until.is_some());
-    let title = if record.roll_ended.is_some() { "Requests during the rollout" } else { "Requests now" };
     card::card(
         "requests",
-        title,
+        "Requests during the rollout",
         html! {},
         html! {
             @if let Some(served) = &record.served { (numbers(served)) }
             @if bars.iter().any(|it| it.good + it.bad > 0) { (chart::bars(&summary, &bars)) }
-        p class="hint" { (summary) }
+        // This process may have started after the rollout, and then has no samples of it.
+        @if !bars.is_empty() { p class="hint" { (summary) } }
         },
     )
 }
@@ -55,23 +55,29 @@ fn sample(it: &TrafficSample, from: DateTime<Utc>, until: Option<DateTime<Utc>>)
     Some(Sample { at, over: TimeDelta::from_std(it.over).ok()?, bar })
 }
 
-/// Bars of equal length that cover all samples.
+/// Bars of equal length. A sample that lies in several bars is divided among them, and no request is lost.
 fn bars(samples: &[Sample]) -> Vec<Bar> {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
     let start = first.at - first.over;
     let length = (last.at - start).num_milliseconds().max(1);
-    let longest = samples.iter().map(|it| it.over.num_milliseconds()).max().unwrap_or(1);
-    let step = longest.max(length.div_euclid(BARS)).max(1000);
-    let mut bars = vec![Bar::default(); usize::try_from(length / step).unwrap_or(0) + 1];
-    for it in samples {
-        // The end of an interval belongs to it, and not to the next one.
-        let index = usize::try_from(((it.at - start).num_milliseconds() - 1) / step).unwrap_or(0);
-        if let Some(bar) = bars.get_mut(index) {
-            bar.good += it.bar.good;
-            bar.bad += it.bar.bad;
-        }
-    }
-    bars
+    let count = (length / 1000).clamp(BARS / 2, BARS);
+    let until = |bar: i64| counted_until(samples, start + TimeDelta::milliseconds(length * bar / count));
+    let bar = |number| {
+        let (before, after) = (until(number), until(number + 1));
+        Bar { good: after.good - before.good, bad: after.bad - before.bad }
+    };
+    (0..count).map(bar).collect()
+}
+
+/// The requests of all samples until a time, as if those of a sample were spread evenly.
+fn counted_until(samples: &[Sample], time: DateTime<Utc>) -> Bar {
+    let share = |it: &Sample| {
+        let (passed, over) = ((time - it.at + it.over).num_milliseconds(), it.over.num_milliseconds().max(1));
+        passed.clamp(0, over) as f64 / over as f64
+    };
+    let sum =
+        |count: fn(&Bar) -> u64| samples.iter().map(|it| share(it) * count(&it.bar) as f64).sum::<f64>().round() as u64;
+    Bar { good: sum(|it| it.good), bad: sum(|it| it.bad) }
 }
 
 fn summary(bars: &[Bar], is_over: bool) -> String {
@@ -120,12 +126,18 @@ mod tests {
         let counts =
             |rows: &[(i64, i64, u64, u64)]| bars(&samples(rows)).iter().map(|it| (it.good, it.bad)).collect::<Vec<_>>();
         assert_eq!(counts(&[]), []);
-        assert_eq!(counts(&[(1, 1, 5, 0), (2, 1, 6, 1)])[..2], [(5, 0), (6, 1)]);
-        assert_eq!(counts(&[(15, 15, 5, 0), (16, 1, 6, 0), (17, 1, 7, 0)]), [(5, 0), (13, 0)], "the longest decides");
+        let seconds: Vec<_> = (1..=40).map(|second| (second, 1, second as u64, 1)).collect();
+        assert_eq!(counts(&seconds), seconds.iter().map(|it| (it.2, 1)).collect::<Vec<_>>());
+        let divided = counts(&[(20, 20, 100, 0), (40, 20, 20, 4)]);
+        assert_eq!((divided[0], divided[19], divided[20].0, divided[39].0), ((5, 0), (5, 0), 1, 1));
         let hour: Vec<_> = (1..=3600).map(|second| (second, 1, 1, 0)).collect();
-        let bars = counts(&hour);
-        assert!(bars.len() as i64 <= BARS + 1, "{}", bars.len());
-        assert_eq!(bars.iter().map(|it| it.0).sum::<u64>(), 3600);
+        for rows in [&seconds[..2], &[(20, 20, 100, 0), (40, 20, 20, 4)], &hour] {
+            let bars = bars(&samples(rows));
+            assert!((30..=60).contains(&bars.len()));
+            let all = |count: fn(&Bar) -> u64| bars.iter().map(count).sum::<u64>();
+            let expected = rows.iter().fold((0, 0), |(good, bad), it| (good + it.2, bad + it.3));
+            assert_eq!((all(|it| it.good), all(|it| it.bad)), expected);
+        }
     }
 
     #[test]

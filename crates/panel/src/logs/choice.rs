@@ -3,13 +3,16 @@
 use app_spec::AppSpec;
 use controller::view::{AppView, DeploymentView, LogKind, LogRequest, PageQuery};
 use maud::{Markup, html};
-use serde::Deserialize;
 use web::{Access, HttpError};
 
+use super::FIRST_LINES;
+use crate::request::Fields;
 use crate::ui::button;
 
 /// How many of the newest deployments the page offers. An older one is opened by its number in the address.
 const OFFERED_DEPLOYMENTS: u64 = 50;
+/// As many lines as the script keeps (`MOST_LINES`).
+const MAX_TAIL: usize = 5000;
 const KINDS: [(LogKind, &str, &str); 4] = [
     (LogKind::Run, "run", "Running instances and jobs"),
     (LogKind::Build, "build", "Build"),
@@ -17,43 +20,36 @@ const KINDS: [(LogKind, &str, &str); 4] = [
     (LogKind::RunRestarted, "run_restarted", "Before the last restart"),
 ];
 
-/// The query of the page and of its streams. An empty field of the form means no choice.
-#[derive(Default, Deserialize)]
-pub(super) struct LogParams {
-    component: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    deployment: Option<String>,
-    pub tail: Option<usize>,
-}
-
 /// The chosen log of an app.
 pub(super) struct Choice {
     pub app: AppView,
     component: Option<String>,
     kind: LogKind,
+    /// How many of the last lines each instance sends.
+    pub tail: usize,
     deployment: Option<DeploymentView>,
     newest_deployments: Vec<DeploymentView>,
 }
 
 impl Choice {
-    /// Errors: the app or the deployment does not exist, or there are no logs of that kind. Whether the component exists is
-    /// known when the log is read.
-    pub async fn find(access: &Access, app: &str, params: &LogParams) -> Result<Self, HttpError> {
-        let chosen = |text: &Option<String>| text.clone().filter(|it| !it.is_empty());
-        let kind = chosen(&params.kind).unwrap_or_else(|| "run".into());
+    /// Reads the query of the page and of its streams. Errors: the app or the deployment does not exist, or there are no logs of
+    /// that kind. Whether the component exists is known when the log is read.
+    pub async fn find(access: &Access, app: &str, query: &Fields) -> Result<Self, HttpError> {
+        let kind = query.get("type").unwrap_or("run");
         let found = KINDS.into_iter().find(|(_, name, _)| kind.eq_ignore_ascii_case(name));
         let names = "run, build, deploy or run_restarted";
         let unknown = || HttpError::bad_request(format!("the type of a log is {names}, not {kind:?}"));
         let (kind, ..) = found.ok_or_else(unknown)?;
+        let tail = query.get("tail").and_then(|it| it.parse().ok()).unwrap_or(FIRST_LINES).min(MAX_TAIL);
         let app = access.app(app).await?;
-        let deployment = match chosen(&params.deployment) {
-            Some(id_or_number) => Some(access.deployment(&app.id, &id_or_number).await?),
+        let deployment = match query.get("deployment") {
+            Some(id_or_number) => Some(access.deployment(&app.id, id_or_number).await?),
             None => None,
         };
         let newest = PageQuery { page: 1, per_page: OFFERED_DEPLOYMENTS };
         let newest_deployments = access.control.deployments(&app.id, newest).await?.items;
-        Ok(Self { component: chosen(&params.component), app, kind, deployment, newest_deployments })
+        let component = query.get("component").map(str::to_owned);
+        Ok(Self { component, app, kind, tail, deployment, newest_deployments })
     }
 
     pub fn request(&self, follow: bool, tail: Option<usize>) -> LogRequest {

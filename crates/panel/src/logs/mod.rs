@@ -2,11 +2,13 @@
 
 mod choice;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
@@ -23,12 +25,14 @@ use crate::request::{PageRequest, PageResult};
 use crate::routes::{PanelState, Route, route};
 use crate::ui::page::{Place, Section};
 use crate::ui::{button, card, log, notice};
-use choice::{Choice, LogParams};
+use choice::Choice;
 
-/// How many of the last lines the page shows before its script follows the log, and how many each instance sends it then.
+/// How many of the last lines the page shows before its script follows the log. Each instance sends as many again then.
 const FIRST_LINES: usize = 500;
 /// Limit of the text of these lines, so that the page stays small.
 const FIRST_BYTES: usize = 40 * 1024;
+/// How much text is in memory while the page's lines are chosen.
+const MAX_READ_BYTES: usize = 1024 * 1024;
 /// Open streams. Each one holds a connection and a stream of the engine, and up to 6 MB for a slow client.
 const STREAMS: usize = 64;
 const STREAMS_PER_SESSION: usize = 16;
@@ -48,13 +52,9 @@ pub(crate) fn limit() -> Arc<Limit> {
     Limit::new("log streams", STREAMS, STREAMS_PER_SESSION)
 }
 
-async fn page(
-    request: PageRequest,
-    PathParams(app): PathParams<String>,
-    Query(params): Query<LogParams>,
-) -> PageResult {
-    let choice = Choice::find(&request.access, &app, &params).await?;
-    let lines = first_lines(&request, choice.request(false, Some(params.tail.unwrap_or(FIRST_LINES)))).await;
+async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
+    let choice = Choice::find(&request.access, &app, &request.query).await?;
+    let lines = first_lines(&request, choice.request(false, Some(choice.tail))).await;
     let name = choice.app.name.clone();
     let content = html! {
         (card::heading("Logs", html! {}, html! {}))
@@ -107,13 +107,22 @@ fn log_box(choice: &Choice, lines: Result<Vec<LogEntry>, String>) -> Markup {
 
 /// The newest existing lines, in order. Errors: for people, why there are none.
 async fn first_lines(request: &PageRequest, wanted: LogRequest) -> Result<Vec<LogEntry>, String> {
-    let tail = wanted.tail;
+    let limit = wanted.tail.unwrap_or_default();
     let read = async {
-        let lines = request.access.control.logs(wanted).await?;
-        Ok::<Vec<_>, ControlError>(lines.collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?)
+        let mut stream = request.access.control.logs(wanted).await?;
+        let (mut lines, mut bytes) = (Vec::new(), 0);
+        while let Some(line) = stream.next().await.transpose()? {
+            bytes += line.text.len();
+            lines.push(line);
+            // An app may write long lines, and have many instances.
+            if bytes > MAX_READ_BYTES {
+                (lines, bytes) = (newest(lines, limit), 0);
+            }
+        }
+        Ok::<_, ControlError>(newest(lines, limit))
     };
     let lines = timeout(READ_TIMEOUT, read).await.map_err(|_| "It was not read in time. Reload the page".to_owned())?;
-    Ok(newest(lines.map_err(|error| error.to_string())?, tail.unwrap_or(FIRST_LINES)))
+    lines.map_err(|error| error.to_string())
 }
 
 /// The newest lines within the limits. Each instance sends its lines in order, and all of them at the same time.
@@ -136,12 +145,11 @@ async fn follow(
     request: PageRequest,
     State(state): State<PanelState>,
     PathParams(app): PathParams<String>,
-    Query(params): Query<LogParams>,
 ) -> Response {
     let lines = async {
         let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
-        let choice = Choice::find(&request.access, &app, &params).await?;
-        let wanted = choice.request(true, Some(params.tail.unwrap_or(FIRST_LINES)));
+        let choice = Choice::find(&request.access, &app, &request.query).await?;
+        let wanted = choice.request(true, Some(choice.tail));
         Ok::<_, HttpError>((request.access.control.logs(wanted).await?, permit))
     };
     // The script cannot read an answer with another status.
@@ -155,31 +163,9 @@ async fn download(
     request: PageRequest,
     State(state): State<PanelState>,
     PathParams(app): PathParams<String>,
-    Query(params): Query<LogParams>,
 ) -> PageResult {
     let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
-    let choice = Choice::find(&request.access, &app, &params).await?;
+    let choice = Choice::find(&request.access, &app, &request.query).await?;
     let lines = request.access.control.logs(choice.request(false, None)).await?;
     Ok(stream::file(&choice.file_name(), lines, request.ended(), state.stop, permit))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(second: u32, text: &str) -> LogEntry {
-        let timestamp = format!("2026-03-01T10:00:{second:02}Z");
-        LogEntry { component: "web".into(), timestamp, text: text.into() }
-    }
-
-    #[test]
-    fn the_page_shows_the_newest_lines_of_all_instances_in_order() {
-        let texts = |lines: Vec<LogEntry>| lines.into_iter().map(|it| it.text).collect::<Vec<_>>();
-        let lines = vec![line(1, "a"), line(3, "c"), line(2, "b"), line(4, "d")];
-        assert_eq!(texts(newest(lines.clone(), 3)), ["b", "c", "d"]);
-        assert_eq!(texts(newest(lines, 9)), ["a", "b", "c", "d"]);
-        let long = "x".repeat(FIRST_BYTES - 1);
-        assert_eq!(texts(newest(vec![line(1, &long), line(2, "b"), line(3, "c")], 9)), ["b", "c"]);
-        assert_eq!(newest((0..59).cycle().take(2000).map(|it| line(it, "a")).collect(), 9999).len(), FIRST_LINES);
-    }
 }

@@ -31,7 +31,7 @@ pub struct Instance {
     pub name: String,
     /// What created it: "new", "deployment 41".
     pub origin: String,
-    /// Whether it existed before the deployment.
+    /// Whether the deployment replaces it.
     pub old: bool,
     /// What it has reached.
     pub mark: Mark,
@@ -61,8 +61,8 @@ pub struct Lane {
     pub kind: String,
     /// How far it is: "1 of 2 replaced".
     pub summary: String,
-    /// What it waits for, or empty.
-    pub waiting: String,
+    /// What it waits for, one sentence each.
+    pub waiting: Vec<String>,
     /// Its instances by index.
     pub instances: Vec<Instance>,
 }
@@ -105,9 +105,11 @@ fn lane(it: &Lane) -> Markup {
     html! {
         section class="lane" aria-label={ (it.component) ", " (it.kind) } {
             header { strong { (it.component) } " " small { (it.kind) } p { (it.summary) } }
-            (row(it, false))
-            (row(it, true))
-            @if !it.waiting.is_empty() { p class="waiting" { (Icon::Pending.markup()) (it.waiting) } }
+            div {
+                (row(it, false))
+                (row(it, true))
+                @for wait in &it.waiting { p class="waiting" { (Icon::Pending.markup()) (wait) } }
+            }
         }
     }
 }

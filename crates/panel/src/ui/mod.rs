@@ -9,7 +9,7 @@
 //! In reading order:
 //! - [`page`]: the layout with navigation, banners and the element that is kept up to date;
 //! - [`card`]: the blocks of a page; [`table`]: tables and facts; [`notice`]: what happened and what to do next;
-//! - [`button`]: buttons, menus and tabs; [`form`]: fields; [`editor`]: the text area for specs; [`dialog`];
+//! - [`button`]: buttons, menus and tabs; [`link`]: links out of the panel and between pages; [`form`]: fields; [`editor`]: the text area for specs; [`dialog`];
 //! - [`status`]: badges; [`lane`] and [`steps`]: a deployment; [`chart`]: small pictures of numbers;
 //! - [`log`]: log lines and the screen of a console; [`time`]: times that keep themselves right; [`icon`]: the shapes.
 
@@ -21,6 +21,7 @@ pub mod editor;
 pub mod form;
 pub mod icon;
 pub mod lane;
+pub mod link;
 pub mod log;
 pub mod notice;
 pub mod page;

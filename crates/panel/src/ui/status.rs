@@ -1,6 +1,7 @@
 //! Badges: a state as shape, text and colour.
 
 use maud::{Markup, html};
+use present::InstanceCounts;
 
 use super::Tone;
 use super::icon::Icon;
@@ -34,4 +35,39 @@ fn look(phase: &str) -> (Tone, Icon, &str) {
         "" => (Tone::Plain, Icon::Past, "Not deployed"),
         other => (Tone::Plain, Icon::Info, other),
     }
+}
+
+/// The status of an app: the phase, and how many instances serve if some are missing.
+pub fn app(it: &present::App) -> Markup {
+    let InstanceCounts { ready, wanted } = it.boatyard.instances;
+    let name = match it.phase() {
+        "NOT DEPLOYED" => "",
+        name => name,
+    };
+    html! {
+        span class="row" {
+            (phase(name))
+            @if name == "ACTIVE" && ready < wanted {
+                @match ready {
+                    0 => (badge(Tone::Bad, Icon::Failed, "no instance serves")),
+                    _ => (badge(Tone::Warning, Icon::Warning, &format!("{ready} of {wanted} instances serve"))),
+                }
+            }
+        }
+    }
+}
+
+/// The phase of an instance: `ready`.
+pub fn instance(phase: &str) -> Markup {
+    let (tone, icon, text) = match phase {
+        "intended" => (Tone::Plain, Icon::Pending, "planned"),
+        "created" => (Tone::Busy, Icon::Pending, "created"),
+        "starting" => (Tone::Busy, Icon::Running, "starting"),
+        "ready" => (Tone::Good, Icon::Ready, "ready"),
+        "unready" => (Tone::Bad, Icon::Failed, "not ready"),
+        "draining" => (Tone::Warning, Icon::Draining, "draining"),
+        "stopping" => (Tone::Plain, Icon::Draining, "stopping"),
+        other => (Tone::Plain, Icon::Stopped, other),
+    };
+    badge(tone, icon, text)
 }

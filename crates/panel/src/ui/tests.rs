@@ -102,14 +102,14 @@ fn deployment(text: &str) -> Markup {
             component: "web".into(),
             kind: "service".into(),
             summary: "1 of 3 replaced".into(),
-            waiting: "web.4 has 26 s left to become healthy".into(),
+            waiting: vec!["web.4 has 26 s left to become healthy".into(), text.into()],
             instances: web,
         },
         Lane {
             component: text.into(),
             kind: "worker".into(),
             summary: "after web".into(),
-            waiting: String::new(),
+            waiting: Vec::new(),
             instances: worker,
         },
     ];

@@ -1,0 +1,331 @@
+use std::sync::Arc;
+
+use app_spec::AppSpec;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
+use chrono::Utc;
+use controller::Control;
+use controller::view::{AppView, DeploymentView, Image, InstanceView, LastEnd, Page};
+use controller_fake::{FakeControl, TOKEN, samples};
+use present::explain;
+use rollout::deployment::{Failure, Stage};
+use rollout::instance::InstancePhase;
+use serde_json::json;
+use tower::ServiceExt;
+use web::{BaseUrl, Stop, sha256};
+
+use super::*;
+
+/// Markup, and an attempt to leave an attribute.
+const HOSTILE: &str = "<img src=x onerror=alert(1)>\" onload=\"alert(2)";
+const BASE: &str = "http://127.0.0.1:7080";
+
+fn spec() -> serde_json::Value {
+    json!({
+        "name": "shop",
+        "services": [{ "name": "web", "instance_count": 2, "routes": [{ "path": "/" }] }],
+        "workers": [{ "name": "mill" }],
+        "jobs": [{ "name": "migrate", "kind": "PRE_DEPLOY" }],
+        "databases": [{ "name": "db", "engine": "PG", "version": "16" }],
+    })
+}
+
+/// An app with these deployments, oldest first, and the samples' instances.
+fn facts(deployments: &[DeploymentView]) -> Facts {
+    facts_with(deployments, samples::instances(), true)
+}
+
+fn facts_with(deployments: &[DeploymentView], instances: Vec<InstanceView>, may_write: bool) -> Facts {
+    let deployments: Vec<_> = deployments.iter().map(|it| DeploymentView { spec: spec(), ..it.clone() }).collect();
+    let app = AppView { spec: spec(), ready: 2, waiting: Vec::new(), ..samples::app(&deployments) };
+    let explained = explain::Facts {
+        status: view::app_status(&app, &instances),
+        app: view::app(&app),
+        recent: deployments.iter().rev().map(|it| view::deployment(it, &it.waiting)).collect(),
+    };
+    Facts {
+        instances,
+        usage: samples::usage(),
+        traffic: samples::traffic(),
+        invocations: samples::job_invocations(),
+        explained,
+        spec: AppSpec::from_stored(&app.spec).expect("a spec"),
+        may_write,
+        now: Utc::now(),
+        app,
+    }
+}
+
+fn page_of(facts: &Facts) -> String {
+    content(&fragments(facts)).into_string()
+}
+
+fn one(stage: Stage) -> DeploymentView {
+    samples::deployment(1, stage)
+}
+
+#[track_caller]
+fn assert_has(page: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(page.contains(text), "{text:?} is missing in {page}");
+    }
+}
+
+#[track_caller]
+fn assert_lacks(page: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(!page.contains(text), "{text:?} is in {page}");
+    }
+}
+
+#[test]
+fn an_app_that_serves_shows_its_components_and_nothing_that_needs_attention() {
+    let image = Image { commit: Some("4f1c2ab9".repeat(5)), note: "built from main".into(), ..Image::default() };
+    let page = page_of(&facts(&[DeploymentView { images: [("web".into(), image)].into(), ..one(Stage::Active) }]));
+    assert_has(&page, &["<h1>shop</h1>", "Active", "http://shop.localhost:8080", "id=\"actions\"", "2 of 2 ready"]);
+    assert_has(
+        &page,
+        &["commit <code", ">4f1c2ab<", "built from main", "1 of 2 ready", "health check: TCP connection"],
+    );
+    assert_has(&page, &["CPU of web-0 in the last hour: now 12 %, highest 12 %", "highest 25 % of 512 MiB"]);
+    assert_has(&page, &["PostgreSQL 16", "/apps/shop/databases/db", "120 requests in the last minute, 4 failed"]);
+    assert_has(
+        &page,
+        &["runs before the first instance is replaced", "succeeded", "/apps/shop/jobs/", "No container exists."],
+    );
+    assert_lacks(&page, &["Needs attention", "Watch it", "s3cret", "<form", "<input", "csrf"]);
+}
+
+#[test]
+fn each_phase_of_a_first_deployment_is_shown_with_its_live_page() {
+    for (stage, phase) in [
+        (Stage::Pending, "Waiting to build"),
+        (Stage::Building, "Building"),
+        (Stage::Built, "Waiting to deploy"),
+        (Stage::Rolling, "Deploying"),
+        (Stage::RollingBack, "Deploying"),
+    ] {
+        let page = page_of(&facts(&[one(stage)]));
+        assert_has(&page, &[phase, "Watch it", "/apps/shop/deployments/1", "nothing serves", "Deployment 1"]);
+    }
+    let failed = page_of(&facts(&[one(Stage::Failed)]));
+    assert_has(&failed, &["Deployment 1 of shop failed", "Open deployment 1", "nothing serves"]);
+    assert_lacks(&failed, &["Watch it"]);
+}
+
+#[test]
+fn a_failure_is_shown_until_a_newer_deployment_serves() {
+    let failure = Failure { component: Some("web".into()), code: "c".into(), message: "web.0 was not ready".into() };
+    let broken = DeploymentView {
+        failure: Some(failure),
+        log_tail: vec!["cannot bind".into()],
+        ..samples::deployment(2, Stage::Failed)
+    };
+    let page = page_of(&facts(&[one(Stage::Active), broken.clone()]));
+    assert_has(
+        &page,
+        &["Deployment 2 of shop failed", "web.0 was not ready", "cannot bind", "/apps/shop/deployments/2"],
+    );
+    let repaired = page_of(&facts(&[broken, samples::deployment(3, Stage::Active)]));
+    assert_lacks(&repaired, &["cannot bind"]);
+}
+
+#[test]
+fn what_needs_attention_is_in_one_place_and_leads_further() {
+    let mut instances = samples::instances();
+    let end = |code| Some(LastEnd { at: present::rfc3339(Utc::now()), code: Some(code), out_of_memory: code == 137 });
+    (instances[0].restarts, instances[0].last_end) = (3, end(137));
+    (instances[1].restarts, instances[1].last_end) = (1, end(1));
+    instances.push(InstanceView {
+        phase: Some(InstancePhase::Unready),
+        instance_alias: "web-1".into(),
+        ..instances[0].clone()
+    });
+    let mut facts = facts_with(&[one(Stage::Active)], instances, true);
+    facts.explained.app.boatyard.instances.ready = 1;
+    facts.explained.status.waiting = vec!["cannot start web.1: no such image; trying again, 20 s left".into()];
+    let page = attention::markup(&facts).into_string();
+    assert_has(&page, &["Needs attention", "1 of 2 instances of services and workers serve.", "cannot start web.1"]);
+    assert_has(&page, &["web-0 ended by itself and was started again 3 times", "exceeded its memory limit"]);
+    assert_has(&page, &["/apps/shop/logs?component=web&amp;type=run_restarted", "docker logs by-1-shop-db"]);
+    assert_lacks(&page, &["boatyard apps", "role=\"status\""]);
+    assert_has(&page_of(&facts), &["3 (out of memory)", "1 (exit code 1)", "not ready"]);
+}
+
+#[test]
+fn a_pinned_rollback_has_its_notice_and_buttons_only_for_those_who_may_use_them() {
+    for (may_write, has_buttons) in [(true, true), (false, false)] {
+        let mut facts = facts_with(&[one(Stage::Active)], samples::instances(), may_write);
+        facts.app.pinned = Some(one(Stage::Active));
+        let page = page_of(&facts);
+        assert_has(&page, &["Pinned to deployment 1"]);
+        assert_eq!(page.contains("?action=commit"), has_buttons);
+        assert_eq!(page.contains("?action=") || page.contains("/databases/"), has_buttons, "{page}");
+    }
+}
+
+#[test]
+fn a_countdown_changes_one_part_of_the_page() {
+    let at = |seconds: u64| {
+        let waiting = vec![format!("waiting for web.0: 2 open requests, {seconds} s left")];
+        let rolling = DeploymentView { waiting, ..samples::deployment(2, Stage::Rolling) };
+        fragments(&facts(&[one(Stage::Active), rolling]))
+    };
+    let (before, after) = (at(11), at(10));
+    let parts = ["heading", "attention", "in-progress", "serves", "requests", "component-0", "component-1", "jobs"];
+    let changed: Vec<_> = parts.into_iter().filter(|it| before.get(it).0 != after.get(it).0).collect();
+    assert_eq!(changed, ["in-progress"]);
+}
+
+#[test]
+fn components_that_leave_the_spec_are_shown_until_their_instances_are_gone_and_their_place_stays() {
+    let old = InstanceView { component_name: "old".into(), ..samples::instances().remove(0) };
+    let shown = fragments(&facts_with(&[one(Stage::Active)], vec![old], true));
+    assert_has(shown.get("component-3").0, &["old", "No longer in the spec"]);
+    let gone = fragments(&facts_with(&[one(Stage::Active)], vec![], true));
+    assert_eq!(gone.get("component-3").0, "<div id=\"component-3\" hidden></div>");
+    assert!(content(&gone).into_string().contains("id=\"component-15\""), "components that are added have a place");
+}
+
+#[test]
+fn all_texts_are_shown_as_text_and_no_part_contains_a_form() {
+    let page = |text: &str| {
+        let image = Image { reference: text.into(), note: text.into(), commit: Some(text.into()), ..Image::default() };
+        let images = [("web".into(), image)].into();
+        let failure = Failure { component: Some(text.into()), code: "c".into(), message: text.into() };
+        let broken = DeploymentView {
+            failure: Some(failure),
+            log_tail: vec![text.into()],
+            cause: text.into(),
+            ..samples::deployment(2, Stage::Failed)
+        };
+        let rolling =
+            DeploymentView { waiting: vec![text.into()], cause: text.into(), ..samples::deployment(3, Stage::Rolling) };
+        let active = DeploymentView { images, cause: text.into(), ..one(Stage::Active) };
+        let mut facts = facts(&[active.clone(), broken.clone(), rolling.clone()]);
+        facts.app.live_url = format!("http://{text}");
+        facts.explained.status.waiting = vec![text.into()];
+        let list = Page { total: 3, items: vec![rolling, broken, active] };
+        let changes = [Err(text.into()), Ok(vec![text.into()]), Ok(vec![])];
+        page_of(&facts) + activity::fragments("shop", &list, &changes, 1).get("activity").0
+    };
+    let (plain, hostile) = (page("plain"), page(HOSTILE));
+    assert_lacks(&hostile, &["<img", "<form", "<input", "<textarea", "csrf", " style="]);
+    for character in ['<', '>', '"'] {
+        assert_eq!(hostile.matches(character).count(), plain.matches(character).count(), "unescaped {character}");
+    }
+}
+
+#[test]
+fn activity_has_causes_tokens_results_and_the_differences_of_specs() {
+    let served = controller::view::Served { requests: 48_211, failed: 2, ..Default::default() };
+    let mut active = samples::deployment(2, Stage::Active);
+    active.rollout.served = Some(served);
+    let list = Page { total: 61, items: vec![samples::deployment(3, Stage::Rolling), active] };
+    let changes = [Ok(vec![]), Ok(vec!["~ services.web.instance_count: 1 → 2".into()])];
+    let fragments = activity::fragments("shop", &list, &changes, 2);
+    assert_has(
+        fragments.get("activity").0,
+        &["restart of all, by ci", "Deploying", "Active", "48,211 served, 2 failed", "1 change of the spec"],
+    );
+    assert_has(fragments.get("activity").0, &["instance_count: 1 → 2", "/apps/shop/logs?type=deploy&amp;deployment=2"]);
+    assert_has(fragments.get("pages").0, &["Page 2 of 4", "/apps/shop/activity?page=1", "/apps/shop/activity?page=3"]);
+}
+
+/// An answer of the whole router: status, headers, body.
+struct Answer(StatusCode, HeaderMap, String);
+
+/// A session of the token, and requests in it.
+struct Client {
+    control: Arc<FakeControl>,
+    secret: String,
+}
+
+impl Client {
+    async fn sign_in(token: &str) -> Self {
+        let control = Arc::new(FakeControl::default());
+        let session = control.create_session(&hex::encode(sha256(token)), None).await.expect("a session");
+        Self { control, secret: session.secret }
+    }
+
+    async fn send(&self, request: axum::http::request::Builder, body: String) -> Answer {
+        let request = request.header("cookie", format!("boatyard_session={}", self.secret));
+        let request = request.extension(BaseUrl(BASE.into())).body(Body::from(body)).expect("a request");
+        let router = crate::router(self.control.clone(), Stop::default());
+        let (parts, body) = router.oneshot(request).await.expect("an answer").into_parts();
+        let body = to_bytes(body, usize::MAX).await.expect("a body");
+        Answer(parts.status, parts.headers, String::from_utf8(body.into()).expect("text"))
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path), String::new()).await
+    }
+
+    /// Sends the form of the dialogue at `path`.
+    async fn submit(&self, path: &str) -> Answer {
+        let Answer(_, _, page) = self.get(path).await;
+        let value =
+            |before: &str| page.split_once(before).and_then(|(_, it)| it.split('"').next()).expect("a form").to_owned();
+        let dialog = page.split_once("<dialog").expect("a dialogue").1;
+        let action =
+            dialog.split_once("action=\"").and_then(|(_, it)| it.split('"').next()).expect("a form").to_owned();
+        let form =
+            Request::post(action).header("origin", BASE).header("content-type", "application/x-www-form-urlencoded");
+        self.send(form, format!("csrf={}", value("name=\"csrf\" value=\""))).await
+    }
+}
+
+#[tokio::test]
+async fn the_pages_are_served_and_their_dialogues_have_addresses() {
+    let client = Client::sign_in(TOKEN).await;
+    for (path, texts) in [
+        ("/", &["<h1>Apps</h1>", "href=\"/apps/shop\"", "data-live=\"/events?page=1\""][..]),
+        ("/apps/shop", &["<h1>shop</h1>", "data-live=\"/apps/shop/events\"", "id=\"card-web\""]),
+        ("/apps/shop?action=restart", &["<dialog", "<h1>shop</h1>"]),
+        ("/apps/shop/activity", &["<h1>Activity</h1>", "data-live=\"/apps/shop/activity/events?page=1\""]),
+    ] {
+        let Answer(status, _, body) = client.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert_has(&body, texts);
+    }
+    let dialog = client.send(Request::get("/apps/shop?action=restart").header("x-part", "dialog"), String::new()).await;
+    assert!(dialog.2.starts_with("<dialog"), "{}", dialog.2);
+    for path in ["/apps/unknown", "/apps/unknown/activity", "/apps/shop?action=unknown", "/apps/shop/jobs/unknown"] {
+        assert_eq!(client.get(path).await.0, StatusCode::NOT_FOUND, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_only_shown_to_those_who_may_change_the_app_and_on_record() {
+    let path = "/apps/shop/databases/db";
+    let writer = Client::sign_in("shop-writer").await;
+    let Answer(status, headers, body) = writer.get(path).await;
+    assert_eq!((status, &headers["cache-control"]), (StatusCode::OK, &"no-store".parse().expect("a value")));
+    assert_has(&body, &["s3cret", "Connect to db"]);
+    let actions: Vec<_> = writer.control.audit.borrow().iter().map(|it| it.action.clone()).collect();
+    assert_eq!(actions, ["view database password"]);
+    assert_eq!(writer.get("/apps/shop/databases/unknown").await.0, StatusCode::NOT_FOUND);
+    for (token, status) in [("shop-reader", StatusCode::FORBIDDEN), ("blog-writer", StatusCode::NOT_FOUND)] {
+        let Answer(found, _, body) = Client::sign_in(token).await.get(path).await;
+        assert_eq!(found, status, "{token}");
+        assert_lacks(&body, &["s3cret"]);
+    }
+}
+
+#[tokio::test]
+async fn a_run_of_a_job_is_canceled_from_its_dialogue() {
+    let client = Client::sign_in("writer").await;
+    let path = format!("/apps/shop/jobs/{}", samples::INVOCATION);
+    let Answer(status, headers, _) = client.submit(&path).await;
+    assert_eq!((status, &headers["location"]), (StatusCode::SEE_OTHER, &"/apps/shop".parse().expect("a path")));
+    assert_eq!(
+        client.control.calls().last().map(String::as_str),
+        Some(&*format!("cancel_job_invocation {}", samples::INVOCATION))
+    );
+    let refusal = controller::ControlError::Conflict("the run has ended".into());
+    *client.control.failure.lock().expect("no panic") = Some(refusal);
+    let Answer(status, _, body) = client.submit(&path).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert_has(&body, &["<dialog", "The job was not canceled", "the run has ended"]);
+}
