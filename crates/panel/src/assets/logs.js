@@ -64,7 +64,7 @@
     const texts = [
       end && !end.failed ? end.text : '',
       !end && !lines.length && !waiting.length ? 'No lines yet.' : '',
-      isPaused ? `Paused. ${waiting.length} newer lines wait.` : '',
+      isPaused ? `Paused. ${waiting.length} newer ${waiting.length === 1 ? 'line waits' : 'lines wait'}.` : '',
       dropped ? `Only the last ${MOST_LINES.toLocaleString('en')} lines are here. The download has all of them.` : '',
       visible,
     ].filter(Boolean).join(' ');
