@@ -64,11 +64,11 @@
     const texts = [
       end && !end.failed ? end.text : '',
       !end && !lines.length && !waiting.length ? 'No lines yet.' : '',
-      isPaused ? `Paused. ${waiting.length} newer lines wait.` : '',
+      isPaused ? `Paused. ${waiting.length} newer ${waiting.length === 1 ? 'line waits' : 'lines wait'}.` : '',
       dropped ? `Only the last ${MOST_LINES.toLocaleString('en')} lines are here. The download has all of them.` : '',
       visible,
     ].filter(Boolean).join(' ');
-    let text = note.querySelector(':scope > p');
+    let text = note.querySelector(':scope > p:not(.without-script)');
     if (!text) note.prepend(text = document.createElement('p'));
     if (text.textContent !== texts) text.textContent = texts;
   }
