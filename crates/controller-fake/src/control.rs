@@ -20,8 +20,8 @@ use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, DeploymentId};
 use rollout::time::Timestamp;
+use sha2::{Digest, Sha256};
 use tokio::sync::watch;
-use web::sha256;
 
 use crate::{FakeConsoles, samples};
 use controller::{Control, LogLines};
@@ -137,7 +137,7 @@ fn sources(options: UpdateOptions) -> &'static str {
 #[async_trait]
 impl Control for FakeControl {
     fn token_hash(&self) -> String {
-        hex::encode(sha256(TOKEN))
+        hex::encode(Sha256::digest(TOKEN))
     }
 
     fn installation_id(&self) -> &str {
@@ -459,7 +459,7 @@ impl Control for FakeControl {
             remaining: Duration::from_secs(1),
         };
         let secret = format!("secret-{number}");
-        self.sessions.send_modify(|all| drop(all.insert(hex::encode(sha256(&secret)), view.clone())));
+        self.sessions.send_modify(|all| drop(all.insert(hex::encode(Sha256::digest(&secret)), view.clone())));
         Ok(CreatedSession { secret, view })
     }
 

@@ -15,7 +15,7 @@ use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
 use rollout::time::Timestamp;
 use serde_json::json;
-use web::sha256;
+use sha2::{Digest, Sha256};
 
 pub const ALERT: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b22";
 pub const INVOCATION: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b23";
@@ -39,7 +39,7 @@ pub fn tokens() -> BTreeMap<String, TokenView> {
         token("obsolete", read, None),
         expired,
     ];
-    all.into_iter().map(|it| (hex::encode(sha256(&it.name)), it)).collect()
+    all.into_iter().map(|it| (hex::encode(Sha256::digest(&it.name)), it)).collect()
 }
 
 pub fn token(name: &str, scope: TokenScope, app: Option<TokenApp>) -> TokenView {

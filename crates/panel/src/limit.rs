@@ -1,4 +1,4 @@
-//! Limits what stays open after the answer to a request: log streams and consoles.
+//! Limits what stays open after the answer to a request: live pages, log streams and consoles.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 use tracing::debug;
 use web::{HttpError, Identity, Stop};
 
+use crate::limit::Limit;
 use crate::request::PageRequest;
 use crate::ui::page::engine_banner;
 
@@ -76,13 +77,18 @@ struct Shared {
     stop: Stop,
     /// The renderers that have viewers.
     renderers: Mutex<HashMap<Key, Weak<Renderer>>>,
-    streams: OpenStreams,
+    streams: Arc<Limit>,
 }
 
 impl LivePages {
     /// `stop` ends all streams.
     pub fn new(control: Arc<dyn Control>, stop: Stop) -> Self {
-        Self(Arc::new(Shared { control, stop, renderers: Mutex::default(), streams: OpenStreams::default() }))
+        Self(Arc::new(Shared {
+            control,
+            stop,
+            renderers: Mutex::default(),
+            streams: Limit::new("live pages", STREAMS, STREAMS_PER_SESSION),
+        }))
     }
 
     /// Answers with the events of a page. `page` identifies what `render` shows to a token with these rights; other
@@ -93,14 +99,13 @@ impl LivePages {
         F: Fn() -> R + Send + 'static,
         R: Future<Output = Result<Fragments, HttpError>> + Send + 'static,
     {
-        let permit = self.0.streams.acquire(&request.session.id)?;
+        let permit = self.0.streams.open(&request.session.id).map_err(HttpError::too_many)?;
         let key = Key { page, rights: Rights::of(&request.access.identity) };
-        let (pages, session) = (self.0.clone(), request.session.id.clone());
+        let (stop, session_ended) = (self.0.stop.clone(), request.ended());
         let ended = async move {
             tokio::select! {
-                () = pages.stop.requested() => {}
-                // A session also ends with its token.
-                () = pages.control.session_ended(&session) => {}
+                () = stop.requested() => {}
+                () = session_ended => {}
             }
         };
         let events = self.view(key, Box::new(move || render().boxed())).take_until(Box::pin(ended)).map(move |event| {
@@ -290,48 +295,7 @@ impl Viewer {
     }
 }
 
-/// Counts the open streams of each session.
-#[derive(Clone, Default)]
-struct OpenStreams(Arc<Mutex<HashMap<String, usize>>>);
-
-/// The right to one stream, until it is dropped.
-struct StreamPermit {
-    streams: OpenStreams,
-    session: String,
-}
-
-impl OpenStreams {
-    fn acquire(&self, session: &str) -> Result<StreamPermit, HttpError> {
-        let mut open = lock(&self.0);
-        if open.values().sum::<usize>() >= STREAMS {
-            return Err(HttpError::too_many(format!(
-                "{STREAMS} live pages are open on this server, which is the most. This page shows the state of the moment \
-                 at which it was loaded. Close other pages of the panel, or reload this one to see the newest state"
-            )));
-        }
-        if open.get(session).is_some_and(|it| *it >= STREAMS_PER_SESSION) {
-            return Err(HttpError::too_many(format!(
-                "{STREAMS_PER_SESSION} live pages are open in this session, which is the most. Close some of them"
-            )));
-        }
-        *open.entry(session.to_owned()).or_default() += 1;
-        Ok(StreamPermit { streams: self.clone(), session: session.to_owned() })
-    }
-}
-
-impl Drop for StreamPermit {
-    fn drop(&mut self) {
-        let mut open = lock(&self.streams.0);
-        if let Some(count) = open.get_mut(&self.session) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&self.session);
-            }
-        }
-    }
-}
-
-/// No code leaves these maps half changed, so a panic elsewhere does not spoil them.
+/// No code leaves the map half changed, so a panic elsewhere does not spoil it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

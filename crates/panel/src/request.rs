@@ -1,16 +1,18 @@
 //! What a handler gets, and how it answers with a page.
 
 use axum::Form;
+use axum::extract::rejection::FormRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use maud::Markup;
 use web::{Access, HttpError};
 
-use crate::session::Session;
+use crate::session::{MAX_FORM, Session};
 use crate::ui::dialog;
-use crate::ui::page::{Account, Page, Place};
+use crate::ui::page::{Page, Place};
 
 /// The result of a handler. An error becomes a page, too (see [`crate::error_page`]).
 pub(crate) type PageResult = Result<Response, HttpError>;
@@ -62,13 +64,22 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
-        let Form(fields) = Form::from_request(request, state).await.map_err(|error| unreadable(&error.body_text()))?;
+        let Form(fields) =
+            Form::from_request(request, state).await.map_err(|error| unreadable_form(error, MAX_FORM))?;
         Ok(Self(fields))
     }
 }
 
+/// Why a form cannot be read. `limit`: its largest size in bytes.
+pub(crate) fn unreadable_form(error: FormRejection, limit: usize) -> HttpError {
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => HttpError::too_large(limit),
+        _ => HttpError::bad_request("The form is incomplete or not one of this panel. Reload the page and try again"),
+    }
+}
+
 fn unreadable(why: &str) -> HttpError {
-    HttpError::bad_request(format!("the form cannot be read: {why}"))
+    HttpError::bad_request(format!("the address cannot be read: {why}"))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
@@ -99,10 +110,8 @@ impl PageRequest {
 
     /// Answers with a page that has live parts. `live`: the address of their server-sent events.
     pub fn live_page(&self, title: &str, here: Place<'_>, live: Option<&str>, content: Markup) -> Response {
-        let limit = (!self.access.identity.may_write()).then_some("may read");
-        let account = Account { name: &self.access.caller.actor.name, limit, csrf: &self.session.csrf };
         let problem = self.access.control.engine_problem();
-        let (account, engine_problem, now) = (Some(account), problem.as_deref(), Utc::now());
+        let (account, engine_problem, now) = (Some(self.session.account()), problem.as_deref(), Utc::now());
         Page { title, account, here, engine_problem, live, now }.markup(content).into_response()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use controller::Control;
@@ -14,7 +14,7 @@ use crate::error_page::error_pages;
 use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
-use crate::session::{SessionCookie, guard};
+use crate::session::{MAX_FORM, SessionCookie, guard};
 use crate::{actions, app, apps, assets, console, deployment, logs, new_app, session};
 
 /// What all handlers share. Cheap to clone.
@@ -71,7 +71,12 @@ pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
         .merge(session::router(control.clone()))
         .merge(assets::router())
         .fallback(async |request: Request| HttpError::not_found(format!("There is no page {}", request.uri().path())))
+        .method_not_allowed_fallback(async |request: Request| {
+            let (method, path) = (request.method(), request.uri().path());
+            HttpError::method_not_allowed(format!("{path} does not accept {method}"))
+        })
         .layer(from_fn_with_state(control, guard))
+        .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(from_fn(error_pages))
         .layer(from_fn(security_headers))
         .with_state(state)

@@ -95,6 +95,14 @@ impl HttpError {
         Self { cause: Some(cause), ..Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message) }
     }
 
+    /// Renders the response for a person whose browser shows it.
+    pub fn render_as_text(&self, request_id: &str) -> Response {
+        if let Some(cause) = &self.cause {
+            error!(request_id, cause, "{}", self.message);
+        }
+        (self.status, format!("{}\n\nRequest {request_id}\n", self.message)).into_response()
+    }
+
     /// Renders the response. `request_id` is also in the body, so that a screenshot is enough to find the log line.
     pub fn render(&self, request_id: &str) -> Response {
         if let Some(cause) = &self.cause {

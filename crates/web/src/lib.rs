@@ -24,6 +24,6 @@ pub use allowed_hosts::is_local;
 pub use base_url::{OutsideUrl, Scheme, split_host};
 pub use digest::{sha256, sha256_of_bytes};
 pub use error::HttpError;
-pub use server::{BaseUrl, ClientConnection, EarlierRequests, Listeners, RESPONSE_TIMEOUT, serve};
+pub use server::{BaseUrl, ClientConnection, EarlierRequests, Listeners, RESPONSE_TIMEOUT, RequestId, serve};
 pub use stop::{Stop, StopDelay};
 pub use tls::{Tls, TlsError, server_names};

@@ -178,6 +178,10 @@ pub struct ClientConnection {
 #[derive(Clone)]
 pub struct BaseUrl(pub String);
 
+/// Identifies a request in answers and in the log. An extension of every request.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
 /// How many requests the client sent before on the same connection. An extension of every request.
 #[derive(Clone, Copy)]
 pub struct EarlierRequests(pub usize);
@@ -256,11 +260,13 @@ async fn middleware(
     let id = Uuid::new_v4().to_string();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let earlier = client.count_request();
+    let for_person = is_for_person(&request);
     let within = (settings.deadline)(&request, earlier);
     let result = match base_of(settings.outside.as_ref(), &client, &request) {
         Ok(base) => {
             request.extensions_mut().insert(base);
             request.extensions_mut().insert(EarlierRequests(earlier));
+            request.extensions_mut().insert(RequestId(id.clone()));
             timeout(within, next.run(request)).await.map_err(|_| timed_out())
         }
         Err(error) => Err(error),
@@ -270,12 +276,19 @@ async fn middleware(
             Some(error) => error.render(&id),
             None => response,
         },
+        Err(error) if for_person => error.render_as_text(&id),
         Err(error) => error.render(&id),
     };
     // Without the query, which may contain a ticket.
     debug!(request_id = id, %method, path, status = response.status().as_u16(), "answered");
     add_headers(response.headers_mut(), &id);
     response
+}
+
+/// Whether a browser shows the answer to a person.
+fn is_for_person(request: &Request) -> bool {
+    let accept = request.headers().get(header::ACCEPT).and_then(|it| it.to_str().ok());
+    accept.is_some_and(|it| it.contains("text/html"))
 }
 
 /// The address that the client used. Errors: it is not one of this server.

@@ -5,23 +5,22 @@ use maud::{Markup, html};
 use web::HttpError;
 use web::view::deployment as view;
 
-use super::{Dialogue, buttons};
+use super::{Dialogue, buttons, nothing_to_do};
 use crate::ui::button::Look;
-use crate::ui::dialog;
 
 pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError> {
     let Some(found) = deployment(dialogue).await? else {
-        return Ok(html! { p { "No deployment is in progress." } (dialog::buttons(dialogue.page, html! {})) });
+        return Ok(nothing_to_do(dialogue, "No deployment is in progress."));
     };
     let it = view(&found, &[]);
     if it.has_ended() {
         let text = format!("Deployment {} has ended, so there is nothing to cancel.", found.number);
-        return Ok(html! { p { (text) } (dialog::buttons(dialogue.page, html! {})) });
+        return Ok(nothing_to_do(dialogue, &text));
     }
     let page = super::live_page(&dialogue.app.name, &found);
     let dialogue = &Dialogue { page: &page, ..*dialogue };
     let content = html! {
-        p { "Deployment " (found.number) " (" (it.cause_with_token()) ") ends as it is: " (present::outcome::cancel_effect(&it)) "." }
+        p { "Deployment " (found.number) " (" (it.cause_with_token()) ") is stopped: " (present::outcome::cancel_effect(&it)) "." }
         (buttons(dialogue, Look::Danger, "Cancel the deployment", false))
     };
     Ok(dialogue.form(false, content))

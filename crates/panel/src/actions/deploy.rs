@@ -6,7 +6,7 @@ use web::HttpError;
 
 use super::restart::restart_or_deploy;
 use super::sources::sources_later;
-use super::{Action, Dialogue, buttons, plan, sources};
+use super::{Action, Dialogue, buttons, sources};
 use crate::ui::button::Look;
 use crate::ui::form::Check;
 
@@ -25,14 +25,16 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
         checked: dialogue.fields.has("clear-cache"),
         ..Check::default()
     };
+    // The preview fetches nothing.
+    let title = if is_rebuild { "Plan" } else { "Plan if nothing new was pushed" };
     let content = html! {
         p {
-            @if is_rebuild { "Builds every component again from its newest commit, and replaces its instances." }
+            @if is_rebuild { "Builds every component with a repository again from its newest commit, and replaces all instances." }
             @else { "Fetches the newest commits, builds what changed since, and replaces only that." }
         }
         @if is_rebuild { (clear_cache.markup()) }
         (sources)
-        (plan(control.preview_deploy(&dialogue.app.id, options(dialogue)).await))
+        (dialogue.plan(title, html! {}, control.preview_deploy(&dialogue.app.id, options(dialogue)).await))
         (buttons(dialogue, Look::Primary, if is_rebuild { "Force Rebuild and Deploy" } else { "Deploy" }, is_rebuild))
     };
     Ok(html! { @if is_rebuild { (restart_or_deploy(dialogue)) } (dialogue.form(is_rebuild, content)) })

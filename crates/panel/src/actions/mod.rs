@@ -23,7 +23,8 @@ use std::collections::BTreeMap;
 use app_spec::AppSpec;
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::post;
-use controller::view::{AppView, Caller, DeploymentView};
+use controller::ControlError;
+use controller::view::{AppView, Caller, DeploymentView, Preview};
 use maud::{Markup, html};
 use tracing::error;
 use uuid::Uuid;
@@ -233,9 +234,20 @@ impl Dialogue<'_> {
         let preview = shows_plan.then_some((self.page, "plan"));
         Form { action: &action, csrf: &self.request.session.csrf, preview }.markup(html! {
             input type="hidden" name="action" value=(word);
+            // Tells an empty choice from a dialogue that was just opened.
+            input type="hidden" name="chosen" value="yes";
             (key_field(self.fields))
             (content)
         })
+    }
+
+    /// What the action would do. A refusal that the dialogue shows already is not repeated.
+    fn plan(&self, title: &str, notices: Markup, preview: Result<Preview, ControlError>) -> Markup {
+        let is_shown = |error: &ControlError| self.refusal.is_some_and(|it| it.message == error.to_string());
+        match preview {
+            Err(error) if is_shown(&error) => html! { div id="plan" {} },
+            preview => plan(title, notices, preview),
+        }
     }
 
     /// The caller, with the key of the form, so that a second click does not start a second deployment.
@@ -269,11 +281,20 @@ pub(crate) fn live_page(app: &str, deployment: &DeploymentView) -> String {
 
 /// The buttons of a dialogue, with "Show plan" for browsers without JavaScript.
 fn buttons(dialogue: &Dialogue<'_>, look: Look, label: &str, shows_plan: bool) -> Markup {
-    crate::ui::dialog::buttons(
-        dialogue.page,
-        html! {
+    let leave = if dialogue.action == Action::Cancel { "Let it go on" } else { "Cancel" };
+    html! {
+        footer class="buttons" {
             (button::submit(look, label))
             @if shows_plan { button class="button without-script" name="show-plan" value="yes" { "Show plan" } }
-        },
-    )
+            a class="button" href=(dialogue.page) data-close { (leave) }
+        }
+    }
+}
+
+/// A dialogue that has nothing to offer.
+fn nothing_to_do(dialogue: &Dialogue<'_>, why: &str) -> Markup {
+    html! {
+        p { (why) }
+        footer class="buttons" { a class="button" href=(dialogue.page) data-close { "Close" } }
+    }
 }

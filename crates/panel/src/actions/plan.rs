@@ -7,25 +7,20 @@ use present::{InstanceChanges, Plan};
 
 use crate::ui::notice;
 
-/// The plan of a request. Its id is `plan`, so that the script replaces it when the choice changes. An error says why the
-/// request would be refused.
-pub(crate) fn plan(preview: Result<Preview, ControlError>) -> Markup {
-    plan_after(html! {}, preview)
-}
-
-/// The same after notices that depend on the choice, too.
-pub(super) fn plan_after(notices: Markup, preview: Result<Preview, ControlError>) -> Markup {
+/// The plan of a request, after notices that depend on the choice as the plan does. Its id is `plan`, so that the script
+/// replaces it when the choice changes. An error says why the request would be refused.
+pub(crate) fn plan(title: &str, notices: Markup, preview: Result<Preview, ControlError>) -> Markup {
     let content = match preview {
-        Ok(preview) => described(&read(preview)),
+        Ok(preview) => described(title, &read(preview)),
         Err(error) => notice::error("This would be refused", &error.to_string()),
     };
     html! { div id="plan" class="stack" { (notices) (content) } }
 }
 
-fn described(plan: &Plan) -> Markup {
+fn described(title: &str, plan: &Plan) -> Markup {
     html! {
         div class="plan" {
-            h3 { "Plan" }
+            h3 { (title) }
             p { strong { (plan.summary().unwrap_or_else(|| "No instance is replaced.".into())) } }
             @for change in &plan.changes { p { code { (change) } } }
             details {

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use present::text::counted;
 use web::HttpError;
 
-use super::{Action, Dialogue, buttons, plan};
+use super::{Action, Dialogue, buttons};
 use crate::request::Fields;
 use crate::ui::button::{Entry, Look, tabs};
 use crate::ui::form::{Check, checks};
@@ -31,9 +31,8 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Markup {
     let content = html! {
         p { "Replaces instances with exact copies: same image, same spec, same variables. An old instance serves until the new \
              one is ready." }
-        input type="hidden" name="chosen" value="yes";
         (choice(&spec, dialogue.fields))
-        (plan(preview))
+        (dialogue.plan("Plan", html! {}, preview))
         (buttons(dialogue, Look::Primary, "Restart", true))
     };
     html! { (restart_or_deploy(dialogue)) (dialogue.form(true, content)) }

@@ -6,12 +6,11 @@ use rollout::ids::DeploymentId;
 use web::HttpError;
 use web::view::deployment as view;
 
-use super::plan::plan_after;
-use super::{Action, Dialogue, buttons};
+use super::{Action, Dialogue, buttons, nothing_to_do};
+use crate::ui::Tone;
 use crate::ui::button::{self, Look};
 use crate::ui::form::{Check, Field, Input};
 use crate::ui::notice::Notice;
-use crate::ui::{Tone, dialog};
 
 /// How many of the newest deployments are offered. A link such as `?action=rollback&to=3` offers an older one.
 const OFFERED: u64 = 50;
@@ -43,10 +42,8 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
         offered.push(asked.clone());
     }
     let Some(target) = asked.as_ref().or(offered.first()) else {
-        return Ok(html! {
-            p { "No earlier deployment has served, so there is nothing to return to." }
-            (dialog::buttons(dialogue.page, html! {}))
-        });
+        let why = "No earlier deployment has served, so there is nothing to return to.";
+        return Ok(nothing_to_do(dialogue, why));
     };
     let choices: Vec<_> = offered.iter().map(|it| (it.number.to_string(), label(it))).collect();
     let choices: Vec<_> = choices.iter().map(|(number, label)| (number.as_str(), label.as_str())).collect();
@@ -64,7 +61,6 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
     let content = html! {
         p { "Returns to the spec, the variables and the images of an earlier deployment. Jobs do not run, and databases stay as \
              they are." }
-        input type="hidden" name="chosen" value="yes";
         (field.markup())
         (pin.markup())
         (checked_plan(dialogue, &target.id).await?)
@@ -82,7 +78,7 @@ async fn checked_plan(dialogue: &Dialogue<'_>, to: &DeploymentId) -> Result<Mark
         Notice { tone: Tone::Warning, title: "Before you roll back", text, log_tail: &[] }.markup(html! {})
     };
     let warnings = html! { @for it in &warnings { (warning(&it.message)) } };
-    Ok(plan_after(warnings, control.preview_rollback(app, to).await))
+    Ok(dialogue.plan("Plan", warnings, control.preview_rollback(app, to).await))
 }
 
 fn serves(app: &AppView, deployment: &DeploymentView) -> bool {

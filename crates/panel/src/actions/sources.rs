@@ -43,7 +43,8 @@ fn row(head: &SourceHeadView) -> Vec<Markup> {
             },
         ),
         SourceLocation::Image { name, version } => {
-            (html! { "image " code { (name) } }, html! { "nothing; " code { (version) } " is used" })
+            let kind = if version.contains(':') { "digest" } else { "tag" };
+            (html! { "image " code { (name) } ", " (kind) " " code { (version) } }, html! { "nothing" })
         }
     };
     let mut serving: Vec<_> = head.components.iter().filter_map(|(_, commit)| commit.as_deref()).map(short).collect();

@@ -84,3 +84,37 @@ async fn a_token_that_may_read_is_refused_with_the_way_to_another_one() {
     }
     assert_eq!(panel.changes(), [""; 0]);
 }
+
+#[tokio::test]
+async fn every_dialogue_opens_by_its_address_and_shows_what_it_does() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let page = "/apps/shop/deployments/2";
+    for (query, parts) in [
+        ("restart", &["service, 1 instance", "drain the old web.0", "action=\"/apps/shop/restart\""][..]),
+        ("restart&components=mill", &["name=\"components\" value=\"web\">"]),
+        (
+            "rebuild",
+            &["data-load=\"/apps/shop/deployments/2?action=rebuild&amp;sources=yes\"", "Clear the build cache"],
+        ),
+        (
+            "rebuild&sources=yes",
+            &["Say hello", "branch <code>main</code>", "<code>2222222</code>", "<code>1111111</code>"],
+        ),
+        ("deploy", &["Plan if nothing new was pushed"]),
+        ("rollback&to=1", &["1: restart of all, by ci", "Before you roll back", "Pin the app to it"]),
+        ("commit", &["No instance is replaced", "action=\"/apps/shop/commit\""]),
+        ("revert", &["from before the rollback", "action=\"/apps/shop/revert\""]),
+        ("cancel", &["Deployment 2 (restart of all, by ci) is stopped: no instance was replaced", "Let it go on"]),
+        ("delete", &["no volume stays", "Type <strong>shop</strong> to confirm"]),
+    ] {
+        let body = panel.get(&format!("{page}?action={query}")).await.body;
+        let dialogue = body.split("<dialog").nth(1).and_then(|it| it.split("</dialog>").next()).expect(query);
+        for part in parts {
+            assert!(dialogue.contains(part), "{query}: {part}: {dialogue}");
+        }
+    }
+    assert_eq!(panel.changes(), [""; 0]);
+    assert_eq!(panel.get(&format!("{page}?action=explode")).await.status, 404);
+    let reader = Panel::with_token(FakeControl::default(), "reader").await;
+    assert_eq!(reader.get(&format!("{page}?action=restart")).await.status, 403);
+}

@@ -7,6 +7,8 @@
 mod emulator;
 mod open;
 mod page;
+#[cfg(test)]
+mod page_tests;
 mod registry;
 mod socket;
 #[cfg(test)]

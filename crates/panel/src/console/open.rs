@@ -145,9 +145,9 @@ impl Task {
         };
         let last = Screen { ended: Some(why), ..self.picture() };
         self.shown.send_replace(Arc::new(last));
-        let Self { output, requested, viewers, .. } = self;
-        // Ends the shell.
-        drop((output, requested));
+        let Self { output, requested, viewers, shown, .. } = self;
+        // Ends the shell. The last state stays readable.
+        drop((output, requested, shown));
         let _ = timeout(SHELL_END_TIMEOUT, shell_ended).await;
         drop(held);
         if must_go {

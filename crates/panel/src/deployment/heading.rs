@@ -41,7 +41,7 @@ fn phase_time(facts: &Facts, created: DateTime<Utc>) -> Markup {
 
 fn buttons(facts: &Facts) -> Markup {
     let can_cancel = !facts.it.has_ended() && facts.stage != Stage::RollingBack;
-    let answers_requests = facts.spec.services.iter().next().is_some();
+    let answers_requests = !facts.spec.services.is_empty();
     html! {
         @if facts.may_write && can_cancel { (button::open(Look::Plain, "Cancel", "?action=cancel", "cancel")) }
         @if facts.may_write && facts.served_earlier() {

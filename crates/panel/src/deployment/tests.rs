@@ -1,9 +1,10 @@
 use controller::view::{DeploymentView, Image, InstanceTransition, RolloutView, Served, Transition, Unchanged};
-use controller_fake::samples;
+use controller_fake::{FakeControl, samples};
 use rollout::deployment::{Failure, Stage};
 use rollout::time::Timestamp;
 
 use super::*;
+use crate::tests::Panel;
 
 /// Markup, and an attempt to leave an attribute.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>\" onload=\"alert(2)";
@@ -85,12 +86,28 @@ fn a_deployment_in_progress_shows_each_instance_and_the_reason_of_each_wait_once
     );
     assert_has(
         &page,
-        &["deployment 1", "?action=cancel", "/apps/shop/logs/stream?component=&amp;type=run&amp;deployment=2"],
+        &["deployment\u{a0}1", "?action=cancel", "/apps/shop/logs/stream?component=&amp;type=run&amp;deployment=2"],
     );
     for wait in waits {
         assert_eq!(page.matches(wait).count(), 1, "{wait}");
     }
     assert_lacks(&page, &["?action=rollback", "id=\"outcome\">"]);
+}
+
+#[tokio::test]
+async fn the_page_is_found_by_number_and_by_id_is_live_and_shows_the_dialogue_of_its_address() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let id = samples::deployment_id(2);
+    let live = format!("data-live=\"/apps/shop/deployments/{id}/events\"");
+    for address in ["2", &id] {
+        let page = panel.get(&format!("/apps/shop/deployments/{address}")).await.body;
+        assert_has(&page, &[&live, "<h1>Deployment 2</h1>"]);
+        assert_lacks(&page, &["<dialog"]);
+    }
+    let page = panel.get("/apps/shop/deployments/2?action=cancel").await.body;
+    assert_has(&page, &["<dialog", "Cancel the deployment", "<h1>Deployment 2</h1>"]);
+    assert_eq!(panel.get("/apps/shop/deployments/9").await.status, 404);
+    assert_eq!(panel.get("/apps/shop/deployments/9/events").await.status, 404);
 }
 
 #[test]
@@ -108,7 +125,7 @@ fn a_countdown_changes_one_part_of_the_page() {
 #[test]
 fn before_the_rollout_the_page_says_that_no_instance_was_touched_and_follows_the_build() {
     let it = samples::deployment(2, Stage::Building);
-    let facts = Facts::new(samples::app(&[it.clone()]), &it, Vec::new(), Vec::new(), true);
+    let facts = Facts::new(samples::app(std::slice::from_ref(&it)), &it, Vec::new(), Vec::new(), true);
     let page = content(&fragments(&facts)).into_string();
     assert_has(&page, &["Building", "No instance has been touched so far.", "type=build", "id=\"requests\" hidden"]);
 }
@@ -201,7 +218,7 @@ fn an_instance_that_was_replaced_is_told_from_a_new_one_and_from_one_that_was_le
     ];
     let it = served(deployment(Stage::Active));
     let timeline = timeline.iter().map(web::view::transition).collect();
-    let facts = Facts::new(samples::app(&[it.clone()]), &it, timeline, Vec::new(), true);
+    let facts = Facts::new(samples::app(std::slice::from_ref(&it)), &it, timeline, Vec::new(), true);
     let page = lanes::markup(&facts).into_string();
     assert_has(&page, &["not ready", "stopping", "0 of 1 replaced", "not replaced", "running"]);
 }

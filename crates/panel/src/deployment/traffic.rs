@@ -27,10 +27,9 @@ pub(super) fn markup(facts: &Facts) -> Markup {
         return nothing("requests");
     }
     let summary = summary(&bars, until.is_some());
-    let title = if record.roll_ended.is_some() { "Requests during the rollout" } else { "Requests now" };
     card::card(
         "requests",
-        title,
+        "Requests during the rollout",
         html! {},
         html! {
             @if let Some(served) = &record.served { (numbers(served)) }

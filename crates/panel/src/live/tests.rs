@@ -183,21 +183,6 @@ fn a_slow_viewer_gets_what_changed_since_its_last_event_at_once() {
     assert_eq!(shown.since(0), r#"{"one":"2","other":"3"}"#);
 }
 
-#[test]
-fn the_number_of_open_streams_is_limited_for_each_session_and_for_all() {
-    let streams = OpenStreams::default();
-    let acquire = |session: &str| streams.acquire(session);
-    let mut first: Vec<_> = (0..STREAMS_PER_SESSION).map(|_| acquire("first").expect("a place")).collect();
-    let refusal = acquire("first").err().expect("the limit of the session");
-    assert!(refusal.message.contains("in this session"), "{}", refusal.message);
-    let others = STREAMS - STREAMS_PER_SESSION;
-    let _others: Vec<_> = (0..others).map(|it| acquire(&format!("other {it}")).expect("a place")).collect();
-    let refusal = acquire("another").err().expect("the limit of the server");
-    assert!(refusal.message.contains("on this server"), "{}", refusal.message);
-    first.pop();
-    assert!(acquire("another").is_ok());
-}
-
 /// The events of deployment 2 of the fake's app, over the whole router, for the session with this secret.
 async fn stream(control: &Arc<FakeControl>, stop: &Stop, secret: &str) -> BodyDataStream {
     let mut request = Request::get("/apps/shop/deployments/2/events");

@@ -2,6 +2,8 @@
 
 mod choice;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,25 +168,4 @@ async fn download(
     let choice = Choice::find(&request.access, &app, &request.query).await?;
     let lines = request.access.control.logs(choice.request(false, None)).await?;
     Ok(stream::file(&choice.file_name(), lines, request.ended(), state.stop, permit))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(second: u32, text: &str) -> LogEntry {
-        let timestamp = format!("2026-03-01T10:00:{second:02}Z");
-        LogEntry { component: "web".into(), timestamp, text: text.into() }
-    }
-
-    #[test]
-    fn the_page_shows_the_newest_lines_of_all_instances_in_order() {
-        let texts = |lines: Vec<LogEntry>| lines.into_iter().map(|it| it.text).collect::<Vec<_>>();
-        let lines = vec![line(1, "a"), line(3, "c"), line(2, "b"), line(4, "d")];
-        assert_eq!(texts(newest(lines.clone(), 3)), ["b", "c", "d"]);
-        assert_eq!(texts(newest(lines, 9)), ["a", "b", "c", "d"]);
-        let long = "x".repeat(FIRST_BYTES - 1);
-        assert_eq!(texts(newest(vec![line(1, &long), line(2, "b"), line(3, "c")], 9)), ["b", "c"]);
-        assert_eq!(newest((0..59).cycle().take(2000).map(|it| line(it, "a")).collect(), 9999).len(), FIRST_LINES);
-    }
 }

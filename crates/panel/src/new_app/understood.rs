@@ -18,7 +18,7 @@ pub(super) fn notices(spec: &AppSpec, heads: &[SourceHeadView]) -> Markup {
         SourceLocation::Repository { newest: Err(why), .. } => Some(why),
         _ => None,
     });
-    let next = "A repository that needs a login cannot be fetched yet: make it public, or build the image elsewhere.";
+    let next = "Boatyard fetches only repositories that need no login.";
     html! {
         @for why in failed { (notice::error("A repository cannot be fetched", &format!("{why}\n{next}"))) }
         @if spec.components().next().is_none() && spec.databases.is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn cards(spec: &AppSpec, heads: &[SourceHeadView], preview: Result<Pr
         (card::card("components", "Components", html! {}, components(spec)))
         @if !heads.is_empty() { (card::card("sources-card", "Sources", html! {}, sources(heads))) }
         @if !needed.is_empty() { (card::card("values", "Values that the app needs", html! {}, values(&needed))) }
-        (plan(preview))
+        (plan("Plan", html! {}, preview))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Limits how often an address may try tokens. A token cannot be guessed; the limit keeps attempts from filling the log.
+//! Limits how many wrong tokens of an address are logged and answered in detail. A token cannot be guessed, so the right one is
+//! accepted in any case: programs behind the same address must not keep a person from signing in.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ const MAX_ADDRESSES: usize = 4096;
 pub(super) struct Attempts(Mutex<HashMap<IpAddr, (Instant, u32)>>);
 
 impl Attempts {
-    /// Whether the address may try a token now.
+    /// Whether another wrong token of the address counts.
     pub fn is_allowed(&self, address: IpAddr, now: Instant) -> bool {
         let wrong = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.get(&network(address)).is_none_or(|(since, count)| now - *since >= WINDOW || *count < MAX_WRONG)
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_use_no_more_memory_and_lock_nobody_out() {
+    fn many_addresses_use_bounded_memory() {
         let (attempts, now) = (Attempts::default(), Instant::now());
         for number in 0..MAX_ADDRESSES as u32 + 1 {
             attempts.count(IpAddr::V4(number.into()), now);

@@ -19,14 +19,21 @@ use super::sign_in::{SIGN_IN, own_path};
 use super::{Session, cookie, host, origin, signed_out};
 
 /// Largest form. The largest field is a spec, of which the API takes 1 MiB; encoding can triple it.
-const MAX_FORM: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_FORM: usize = 4 * 1024 * 1024;
 
 /// Hands the request to its handler, with its [`Session`] if there is one, or refuses it.
 pub(crate) async fn guard(State(control): State<Arc<dyn Control>>, request: Request, next: Next) -> Response {
-    match admit(control.as_ref(), request).await {
-        Ok(request) => next.run(request).await,
-        Err(refusal) => *refusal,
+    let request = match admit(control.as_ref(), request).await {
+        Ok(request) => request,
+        Err(refusal) => return *refusal,
+    };
+    let session = request.extensions().get::<Session>().cloned();
+    let mut response = next.run(request).await;
+    if let Some(session) = session {
+        // For error pages.
+        response.extensions_mut().insert(session);
     }
+    response
 }
 
 async fn admit(control: &dyn Control, mut request: Request) -> Result<Request, Box<Response>> {
@@ -35,7 +42,7 @@ async fn admit(control: &dyn Control, mut request: Request) -> Result<Request, B
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if let Some(instead) = host::instead(&base, bound) {
         return Err(Box::new(match origin::is_safe(&method) {
-            true => see_other(&format!("{instead}{}", path_and_query(&request)), StatusCode::TEMPORARY_REDIRECT),
+            true => redirect(&format!("{instead}{}", path_and_query(&request)), StatusCode::TEMPORARY_REDIRECT),
             false => HttpError::forbidden(format!("The panel is at {instead}. Open it there")).into_response(),
         }));
     }
@@ -76,7 +83,8 @@ struct CsrfField {
 
 /// The request, if its header `x-csrf-token` or its form's field `csrf` proves that it comes from a page of the session.
 async fn with_csrf(request: Request, expected: &str) -> Result<Request, HttpError> {
-    let refused = || HttpError::forbidden("This form belongs to another session. Reload the page and try again");
+    let refused =
+        || HttpError::forbidden("This form was not sent by a page of your session. Reload the page and try again");
     if let Some(token) = request.headers().get("x-csrf-token") {
         let is_valid = token.to_str().is_ok_and(|token| cookie::is_csrf(token, expected));
         return is_valid.then_some(request).ok_or_else(refused);
@@ -84,7 +92,7 @@ async fn with_csrf(request: Request, expected: &str) -> Result<Request, HttpErro
     let (parts, body) = request.into_parts();
     let bytes = to_bytes(body, MAX_FORM).await.map_err(|_| HttpError::too_large(MAX_FORM))?;
     let copy = Request::from_parts(parts.clone(), Body::from(bytes.clone()));
-    let Form(CsrfField { csrf }) = Form::from_request(copy, &()).await.map_err(|_| refused())?;
+    let Ok(Form(CsrfField { csrf })) = Form::from_request(copy, &()).await else { return Err(refused()) };
     let is_valid = csrf.is_some_and(|token| cookie::is_csrf(&token, expected));
     is_valid.then(|| Request::from_parts(parts, Body::from(bytes))).ok_or_else(refused)
 }
@@ -106,10 +114,10 @@ fn to_sign_in(request: &Request, base: &str) -> Response {
         return again(back);
     }
     match back {
-        "/" => see_other(SIGN_IN, StatusCode::SEE_OTHER),
+        "/" => redirect(SIGN_IN, StatusCode::SEE_OTHER),
         back => {
             let next = utf8_percent_encode(back, NON_ALPHANUMERIC);
-            see_other(&format!("{SIGN_IN}?next={next}"), StatusCode::SEE_OTHER)
+            redirect(&format!("{SIGN_IN}?next={next}"), StatusCode::SEE_OTHER)
         }
     }
 }
@@ -131,7 +139,7 @@ fn path_and_query(request: &Request) -> &str {
     request.uri().path_and_query().map_or("/", |it| it.as_str())
 }
 
-pub(super) fn see_other(to: &str, status: StatusCode) -> Response {
+pub(super) fn redirect(to: &str, status: StatusCode) -> Response {
     (status, [(header::LOCATION, to)]).into_response()
 }
 

@@ -15,10 +15,12 @@ mod sign_in;
 
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use controller::view::SessionView;
+use controller::view::{SessionView, TokenScope};
 use web::{Authenticate, Authenticated, HttpError, Identity};
 
-pub(crate) use guard::guard;
+use crate::ui::page::Account;
+
+pub(crate) use guard::{MAX_FORM, guard};
 pub(crate) use sign_in::{router, routes};
 
 /// The session of a request. An extension of every request of a person who is signed in.
@@ -35,6 +37,13 @@ impl Session {
     /// `secret`: the value of the cookie.
     fn new(view: SessionView, secret: &str) -> Self {
         Self { id: view.id.clone(), csrf: cookie::csrf(secret), view }
+    }
+
+    /// Who is signed in, for the layout of a page.
+    pub fn account(&self) -> Account<'_> {
+        let token = self.view.token.as_ref();
+        let limit = token.filter(|it| it.scope == TokenScope::Read).map(|_| "may read");
+        Account { name: token.map_or("admin", |it| it.name.as_str()), limit, csrf: &self.csrf }
     }
 }
 

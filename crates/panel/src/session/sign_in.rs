@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::rejection::{FormRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,12 +17,12 @@ use controller::view::CreatedSession;
 use controller::{Control, ControlError};
 use maud::{Markup, html};
 use serde::Deserialize;
-use web::{BaseUrl, Bearer, ClientConnection, HttpError, Needs};
+use web::{BaseUrl, Bearer, ClientConnection, Needs, PathParams};
 
 use super::attempts::Attempts;
-use super::guard::see_other;
+use super::guard::redirect;
 use super::{Session, cookie};
-use crate::request::{PageRequest, PageResult};
+use crate::request::{PageRequest, PageResult, unreadable_form};
 use crate::routes::{PanelState, Route, route};
 use crate::ui::form::{Field, Form as FormMarkup, Input};
 use crate::ui::page::{Page, Place};
@@ -69,7 +69,7 @@ struct WithToken {
 async fn form(Visitor { session, .. }: Visitor, next: Result<Query<Next>, QueryRejection>) -> Response {
     let next = next.ok().and_then(|it| it.0.next).unwrap_or_default();
     match session {
-        Some(_) => see_other(own_path(&next), StatusCode::SEE_OTHER),
+        Some(_) => redirect(own_path(&next), StatusCode::SEE_OTHER),
         None => form_page(StatusCode::OK, &next, ""),
     }
 }
@@ -79,19 +79,12 @@ async fn with_token(
     Visitor { client, base, session }: Visitor,
     given: Result<Form<WithToken>, FormRejection>,
 ) -> PageResult {
-    let Form(WithToken { token, next }) = given.map_err(|error| HttpError::bad_request(error.body_text()))?;
+    let Form(WithToken { token, next }) = given.map_err(|error| unreadable_form(error, MAX_FORM))?;
     let next = next.unwrap_or_default();
     let source = client.as_ref().map(ClientConnection::peer);
     let address = source.unwrap_or(IpAddr::from([0, 0, 0, 0]));
-    if !state.attempts.is_allowed(address, Instant::now()) {
-        let why = "There were too many wrong tokens from this address. Wait a minute, then try again.";
-        return Ok(form_page(StatusCode::TOO_MANY_REQUESTS, &next, why));
-    }
     let Ok(found) = state.bearer.token(token.trim()) else {
-        state.attempts.count(address, Instant::now());
-        tracing::info!(%address, "a sign-in with a wrong token was refused");
-        let why = "Boatyard does not accept this token. It may be mistyped, revoked or expired.";
-        return Ok(form_page(StatusCode::UNAUTHORIZED, &next, why));
+        return Ok(state.wrong_token(address, &next));
     };
     let created = state.control.create_session(&found.token_hash, source).await?;
     Ok(state.signed_in(&created, Visitor { client, base, session }, &next).await)
@@ -99,7 +92,7 @@ async fn with_token(
 
 /// Shows a button. The link is used up only when a person presses it: programs that preview links, and browsers that load
 /// them in advance, send no form.
-async fn link(Path(code): Path<String>) -> Response {
+async fn link(PathParams(code): PathParams<String>) -> Response {
     let content = html! {
         (card::heading("Sign in to Boatyard", html! {}, html! {}))
         p { "This link signs in once. It came from " code { "boatyard panel" } "." }
@@ -110,13 +103,24 @@ async fn link(Path(code): Path<String>) -> Response {
     page(content).into_response()
 }
 
-async fn with_link(State(state): State<SignIn>, visitor: Visitor, Path(code): Path<String>) -> PageResult {
+async fn with_link(State(state): State<SignIn>, visitor: Visitor, PathParams(code): PathParams<String>) -> PageResult {
     let source = visitor.client.as_ref().map(ClientConnection::peer);
     let created = state.control.redeem_sign_in_link(&code, source).await?;
     Ok(state.signed_in(&created, visitor, "/").await)
 }
 
 impl SignIn {
+    fn wrong_token(&self, address: IpAddr, next: &str) -> Response {
+        if !self.attempts.is_allowed(address, Instant::now()) {
+            let why = "There were too many wrong tokens from this address. Wait a minute, then try again.";
+            return form_page(StatusCode::TOO_MANY_REQUESTS, next, why);
+        }
+        self.attempts.count(address, Instant::now());
+        tracing::info!(%address, "a sign-in with a wrong token was refused");
+        let why = "Boatyard does not accept this token. It may be mistyped, revoked or expired.";
+        form_page(StatusCode::UNAUTHORIZED, next, why)
+    }
+
     /// Sets the cookie and leads on. The session that the browser had before ends.
     async fn signed_in(&self, created: &CreatedSession, visitor: Visitor, next: &str) -> Response {
         if let Some(client) = &visitor.client {
@@ -127,7 +131,7 @@ impl SignIn {
         {
             tracing::warn!(%error, session = before.id, "the previous session of a browser did not end");
         }
-        let mut response = see_other(own_path(next), StatusCode::SEE_OTHER);
+        let mut response = redirect(own_path(next), StatusCode::SEE_OTHER);
         response.headers_mut().insert(header::SET_COOKIE, cookie::set(&created.secret, &visitor.base));
         response
     }
@@ -138,7 +142,7 @@ async fn sign_out(request: PageRequest) -> PageResult {
         Ok(_) | Err(ControlError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let mut response = see_other(SIGN_IN, StatusCode::SEE_OTHER);
+    let mut response = redirect(SIGN_IN, StatusCode::SEE_OTHER);
     response.headers_mut().insert(header::SET_COOKIE, cookie::delete(&request.access.base));
     Ok(response)
 }

@@ -1,5 +1,7 @@
 //! The panel's router with a fake controller, and a person who is signed in.
 
+mod scopes;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -69,9 +71,23 @@ impl Panel {
         self.send(Request::post(path).header("x-part", "dialog"), format!("csrf={}&{fields}", self.csrf)).await
     }
 
+    /// Loads a page without the session's cookie.
+    pub async fn get_signed_out(&self, path: &str) -> Answer {
+        self.send_as("", Request::get(path), String::new()).await
+    }
+
+    /// Sends a form as a page of another session would.
+    pub async fn post_without_csrf(&self, path: &str) -> Answer {
+        self.send(Request::post(path), "csrf=wrong".into()).await
+    }
+
     async fn send(&self, request: axum::http::request::Builder, body: String) -> Answer {
+        self.send_as(&self.cookie, request, body).await
+    }
+
+    async fn send_as(&self, cookie: &str, request: axum::http::request::Builder, body: String) -> Answer {
         let request = request
-            .header(header::COOKIE, &self.cookie)
+            .header(header::COOKIE, cookie)
             .header(header::ORIGIN, BASE)
             .header(header::ACCEPT, "text/html")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")

@@ -60,7 +60,7 @@ fn problem(name: &str, it: &Problem<'_>, lines: &[&str]) -> Markup {
         li class=(class) {
             a href={ "#" (name) } data-line=(it.line) { "Line " (it.line) }
             pre { (text) "\n" (caret) }
-            p { (icon.markup()) strong { (word) ": " } (it.message) @if !it.help.is_empty() { " " span { (it.help) } } }
+            p { (icon.markup()) strong { (word) ": " } (it.message) @if !it.help.is_empty() { "; " span { (it.help) } } }
         }
     }
 }

@@ -98,9 +98,9 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// Whether the request was accepted, or may have been.
+    /// Whether the request was accepted, or may have been. The panel answers an accepted form with a redirect.
     pub fn is_accepted(&self) -> bool {
-        self.status.is_none_or(|status| (200..300).contains(&status))
+        self.status.is_none_or(|status| (200..400).contains(&status))
     }
 }
 

@@ -114,6 +114,15 @@ async fn the_oldest_rows_are_deleted_and_refused_requests_push_out_no_accepted_o
     assert_eq!((newest[0].at.0, newest[1].at.0, total), (8, 7, AUDIT_ROWS + 2));
 }
 
+#[test]
+fn a_redirect_after_a_form_counts_as_accepted() {
+    for (status, is_accepted) in
+        [(Some(200), true), (Some(303), true), (Some(403), false), (Some(409), false), (Some(500), false), (None, true)]
+    {
+        assert_eq!(request(1, None, status).is_accepted(), is_accepted, "{status:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_token_pushes_out_no_rows_of_other_tokens() {
     let test = TestStore::new();
