@@ -80,7 +80,7 @@
     // Nothing that is pasted can end the paste.
     type(modes.bracketed_paste ? `\x1b[200~${text.replaceAll('\x1b', '')}\x1b[201~` : text);
   });
-  const leave = () => document.querySelector('.heading .actions a, .heading .actions button').focus();
+  const leave = () => document.querySelector('.heading .actions :is(a, button:enabled)').focus();
   // A click gives the keys to the shell, unless it selects text.
   box.addEventListener('mouseup', () => getSelection().isCollapsed && keys.focus({ preventScroll: true }));
 

@@ -68,7 +68,7 @@
       dropped ? `Only the last ${MOST_LINES.toLocaleString('en')} lines are here. The download has all of them.` : '',
       visible,
     ].filter(Boolean).join(' ');
-    let text = note.querySelector(':scope > p');
+    let text = note.querySelector(':scope > p:not(.without-script)');
     if (!text) note.prepend(text = document.createElement('p'));
     if (text.textContent !== texts) text.textContent = texts;
   }
