@@ -38,8 +38,7 @@ mod session;
 mod settings;
 #[cfg(test)]
 mod tests;
-mod ui;
 mod tokens;
-pub mod ui;
+mod ui;
 
 pub use routes::router;
