@@ -229,7 +229,7 @@ fn settings(text: &str) -> Markup {
         (Field { name: "type", label: "Scope", value: "b", input: Input::Choice(&[("a", "Run time"), ("b", "Build time")]), ..Field::default() }.markup())
         (Field { name: "note", label: "Note", value: text, input: Input::Lines(2), ..Field::default() }.markup())
         (form::confirm("shop", text))
-        p class="row" { (button::submit(Look::Primary, "Save and deploy")) (button::submit_preview("Show plan", "/apps/shop/settings")) (button::submit_as(Look::Danger, "Delete", "what", "all")) }
+        p class="row" { (button::submit(Look::Primary, "Save and deploy")) (button::submit_as(Look::Danger, "Delete", "what", "all")) }
     })
 }
 
@@ -249,9 +249,8 @@ fn dialogue(text: &str) -> Markup {
                 check("worker", "worker", "1 instance", true, false),
                 check("nightly", text, "job, left alone", false, true),
             ]))
-            (dialog::later("heads", "/apps/shop?action=rebuild&heads", text))
             div id="plan" class="plan" { h3 { "Plan" } ol { li { "web: 2 instances, one at a time" } li { "then worker: 1 instance" } } }
-            (dialog::buttons("/apps/shop", html! { (button::submit(Look::Primary, "Restart 2 components")) (button::submit_preview("Show plan", "/apps/shop")) }))
+            (dialog::buttons("/apps/shop", html! { (button::submit(Look::Primary, "Restart 2 components")) }))
         }))
     })
 }
