@@ -99,8 +99,6 @@ fn phase(phase: JobInvocationPhase) -> Markup {
 
 async fn cancel_dialog(request: PageRequest, PathParams((app, run)): PathParams<(String, String)>) -> PageResult {
     let app = request.access.app(&app).await?;
-    // Not in the table of routes, because the audit trail would record that the dialogue was opened.
-    Needs::Write("cancel job").check(&request.access.identity, true).map_err(HttpError::forbidden)?;
     let it = request.access.control.job_invocation(&app.id, &run).await?;
     Ok(dialog_page(&request, &app.name, "Cancel a job", dialog(&request, &app, &it, None)))
 }
@@ -123,7 +121,10 @@ fn dialog(request: &PageRequest, app: &AppView, it: &JobInvocationView, refusal:
     let content = html! {
         @if let Some(refusal) = refusal { (notice::error("The job was not canceled", &refusal.message)) }
         p { "Stops the process of " strong { (it.job) } ". The deployment that runs it fails then." }
-        (form.markup(buttons(&page, button::submit(Look::Danger, "Cancel the job"))))
+        @match Needs::Write("cancel job").check(&request.access.identity, true) {
+            Ok(()) => (form.markup(buttons(&page, button::submit(Look::Danger, "Cancel the job")))),
+            Err(why) => p class="hint" { (why) },
+        }
     };
     Dialog { title: "Cancel a job", page: &page }.markup(content)
 }

@@ -272,7 +272,9 @@ async fn a_run_of_a_job_is_canceled_from_its_dialogue() {
     assert_eq!(answer.status, 409);
     assert_has(&answer.body, &["<dialog", "The job was not canceled", "the run has ended"]);
     let reader = Panel::with_token(FakeControl::default(), "reader").await;
-    assert_eq!(reader.get(&dialogue).await.status, 403);
+    let shown = reader.get(&dialogue).await.body;
+    assert_has(&shown, &["<dialog", "has scope read"]);
+    assert_lacks(&shown, &[&action]);
     assert_eq!(reader.post(&action, "").await.status, 403);
 }
 

@@ -119,7 +119,12 @@ impl Panel {
         let status = answer.status().as_u16();
         let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let location = location.to_owned();
-        let body = to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
+        let is_stream = answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
+        let body = match is_stream {
+            // It does not end by itself.
+            true => Vec::new(),
+            false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body").into(),
+        };
         Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
