@@ -56,6 +56,8 @@ pub struct FakeControl {
     pub end: watch::Sender<Option<Stage>>,
     /// Ticks when the test says that something changed.
     pub changes: watch::Sender<u64>,
+    /// The runs of jobs.
+    pub runs: Mutex<Vec<JobInvocationView>>,
     /// What the banner says about the engine.
     pub engine_problem: Option<String>,
 }
@@ -77,6 +79,7 @@ impl Default for FakeControl {
             pinned: None,
             end: watch::channel(None).0,
             changes: watch::channel(0).0,
+            runs: Mutex::new(samples::job_invocations()),
             engine_problem: None,
         }
     }
@@ -174,6 +177,10 @@ impl Control for FakeControl {
 
     async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError> {
         Ok((self.find_app(id_or_name).await?, samples::instances()))
+    }
+
+    async fn recent_status(&self, app: &AppId) -> Result<(AppView, Vec<InstanceView>), ControlError> {
+        self.status(app.as_str()).await
     }
 
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError> {
@@ -303,7 +310,7 @@ impl Control for FakeControl {
     }
 
     async fn job_invocations(&self, _: &AppId) -> Result<Vec<JobInvocationView>, ControlError> {
-        Ok(samples::job_invocations())
+        Ok(self.runs.lock().expect("no panic").clone())
     }
 
     async fn job_invocation(&self, _: &AppId, id: &str) -> Result<JobInvocationView, ControlError> {

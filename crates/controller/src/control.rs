@@ -10,6 +10,7 @@ mod deployment_end;
 mod down;
 mod health;
 mod host;
+mod inspections;
 mod job_invocations;
 mod lookups;
 mod operations;
@@ -34,6 +35,7 @@ use rollout::time::Timestamp;
 use tokio::sync::watch;
 
 pub(crate) use down::{Graces, stop_all};
+pub(crate) use inspections::Inspections;
 
 use crate::config::Config;
 use crate::console::{Console, ConsoleRequest, ConsoleTarget};
@@ -83,6 +85,10 @@ pub trait Control: Send + Sync + 'static {
     /// Returns an app with its instances, as [`Self::find_app`] and [`Self::instances`] do. Also finds an app that is
     /// being deleted, by its id.
     async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError>;
+
+    /// Returns an app with its instances, for a page that is read often: what only the engine knows about an instance may be
+    /// 15 s old, unless its container has changed since. Errors: the app does not exist, or is being deleted.
+    async fn recent_status(&self, app: &AppId) -> Result<(AppView, Vec<InstanceView>), ControlError>;
 
     /// Finds an app by id, or by name if no app has that id.
     async fn find_app(&self, id_or_name: &str) -> Result<AppView, ControlError>;

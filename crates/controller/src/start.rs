@@ -22,7 +22,7 @@ use crate::bandwidth::{self, Bandwidth};
 use crate::clock;
 use crate::config::Config;
 use crate::console::{Shells, end_leftover_shells};
-use crate::control::{Graces, stop_all};
+use crate::control::{Graces, Inspections, stop_all};
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
 use crate::fence::Fence;
@@ -47,6 +47,7 @@ pub(crate) struct ControllerState {
     pub tokens: Tokens,
     pub sessions: Sessions,
     pub sign_in_links: SignInLinks,
+    pub inspections: Inspections,
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
@@ -146,7 +147,16 @@ pub(crate) async fn take_over(
     tokio::spawn(end_leftover_shells(Shells::of(&shared), consoles));
     let apps = states.into_iter().map(|state| (state.app.id.clone(), AppHandle::start(shared.clone(), state)));
     let apps = RwLock::new(apps.collect());
-    Ok(ControllerState { shared, directory, token_hash, tokens, sessions, sign_in_links: SignInLinks::default(), apps })
+    Ok(ControllerState {
+        shared,
+        directory,
+        token_hash,
+        tokens,
+        sessions,
+        sign_in_links: SignInLinks::default(),
+        inspections: Inspections::default(),
+        apps,
+    })
 }
 
 /// Ids and names of the recorded containers, so that the engine port recognises containers that people renamed.

@@ -106,6 +106,10 @@ mod tests {
     fn the_summary_names_the_components_in_order_and_counts_their_instances() {
         let cases = [
             (&[][..], None),
+        /// Components with what is created and removed, and the summary.
+        type Case<'a> = (&'a [(&'a str, u64, u64)], Option<&'a str>);
+        let cases: [Case<'_>; 9] = [
+            (&[], None),
             (&[("web", 1, 1)], Some("web")),
             (&[("web", 2, 2), ("worker", 1, 1)], Some("web: 2 instances, one at a time, then worker")),
             (&[("web", 1, 1), ("worker", 3, 3)], Some("web, then worker: 3 instances, one at a time")),

@@ -1,7 +1,6 @@
 //! What the operations share: an app's records, its task, and the views of its state.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use app_spec::AppSpec;
 use engine::ContainerDetails;
@@ -13,9 +12,9 @@ use rollout::instance::InstancePhase;
 use rollout::target::ComponentKind;
 use store::records::{App, AppState, Deployment, LastEnd};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::Controller;
+use super::inspections::Age;
 use crate::app::{AppCommand, AppHandle, DeployRequest, Waits};
 use crate::error::ControlError;
 use crate::specs::Specs;
@@ -23,8 +22,6 @@ use crate::view::{AppView, DeploymentView, InstanceView};
 
 /// How many instances the engine is asked about in parallel.
 const AT_ONCE: usize = 8;
-/// Timeout of the questions about one instance. People wait for the answer.
-const ENGINE_WITHIN: Duration = Duration::from_secs(2);
 
 impl Controller {
     pub(super) async fn start_deployment(
@@ -70,14 +67,14 @@ impl Controller {
         self.0.apps.read().await.get(app).map(|handle| handle.waiting.borrow().clone()).unwrap_or_default()
     }
 
-    pub(super) async fn instance_views(&self, state: &AppState) -> Vec<InstanceView> {
+    pub(super) async fn instance_views(&self, state: &AppState, age: Age) -> Vec<InstanceView> {
         let instances = state.instances.iter().map(|row| {
             let kind = match row.kind {
                 ComponentKind::Service => "SERVICE",
                 ComponentKind::Worker => "WORKER",
             };
             let alias = format!("{}-{}", row.component, row.slot);
-            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase));
+            let view = self.instance_view(&row.name, &row.component, kind, alias, Some(row.phase), age);
             let counted = |it: InstanceView| InstanceView {
                 restarts: row.restarts.count,
                 last_end: row.restarts.last.clone(),
@@ -85,13 +82,12 @@ impl Controller {
             };
             view.map(counted).boxed()
         });
-        let databases = state
-            .databases
-            .iter()
-            .filter(|it| it.wanted)
-            .map(|it| self.instance_view(&it.container, &it.name, "DATABASE", it.name.to_string(), None).boxed());
+        let databases =
+            state.databases.iter().filter(|it| it.wanted).map(|it| {
+                self.instance_view(&it.container, &it.name, "DATABASE", it.name.to_string(), None, age).boxed()
+            });
         let runs = state.job_runs.iter().filter(|it| !it.collected);
-        let runs = runs.map(|it| self.instance_view(&it.name, &it.job, "JOB", it.job.to_string(), None).boxed());
+        let runs = runs.map(|it| self.instance_view(&it.name, &it.job, "JOB", it.job.to_string(), None, age).boxed());
         let views: Vec<BoxFuture<'_, InstanceView>> = instances.chain(databases).chain(runs).collect();
         stream::iter(views).buffered(AT_ONCE).collect().await
     }
@@ -115,17 +111,9 @@ impl Controller {
         component_type: &'static str,
         instance_alias: String,
         phase: Option<InstancePhase>,
+        age: Age,
     ) -> InstanceView {
-        let engine = &self.0.shared.engine;
-        let asked = timeout(ENGINE_WITHIN, async {
-            let details = engine.inspect(name.as_str()).await.ok().flatten();
-            let processes = match &details {
-                Some(it) => engine.usage(&it.container).await.ok().flatten().and_then(|it| it.processes),
-                None => None,
-            };
-            (details, processes)
-        });
-        let (details, processes) = asked.await.unwrap_or_default();
+        let (details, processes) = self.inspect(name, age).await;
         let ended = |it: &ContainerDetails| {
             let at = it.finished_at.clone().filter(|_| it.restart_count > 0)?;
             Some(LastEnd { at, code: it.exit_code, out_of_memory: it.oom_killed })

@@ -11,6 +11,7 @@ use rollout::time::Timestamp;
 use tokio::sync::watch;
 
 use super::down::{Graces, stop_all};
+use super::inspections::Age;
 use super::{Control, Controller, create};
 use crate::app::{AppCommand, DeployRequest, Waits};
 use crate::console::{Console, ConsoleRequest, ConsoleTarget};
@@ -160,7 +161,7 @@ impl Control for Controller {
     }
 
     async fn instances(&self, app: &AppId) -> Result<Vec<InstanceView>, ControlError> {
-        Ok(self.instance_views(&self.state(app).await?).await)
+        Ok(self.instance_views(&self.state(app).await?, Age::Now).await)
     }
 
     async fn status(&self, id_or_name: &str) -> Result<(AppView, Vec<InstanceView>), ControlError> {
@@ -169,7 +170,13 @@ impl Control for Controller {
             Some(state) => state,
             None => self.state(&self.find_app(id_or_name).await?.id).await?,
         };
-        let instances = self.instance_views(&state).await;
+        let instances = self.instance_views(&state, Age::Now).await;
+        Ok((self.view(state).await, instances))
+    }
+
+    async fn recent_status(&self, app: &AppId) -> Result<(AppView, Vec<InstanceView>), ControlError> {
+        let state = self.state(app).await?;
+        let instances = self.instance_views(&state, Age::Recent).await;
         Ok((self.view(state).await, instances))
     }
 

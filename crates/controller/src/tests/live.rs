@@ -59,6 +59,30 @@ fn changes_tick_for_new_waits_and_countdowns_but_not_while_nothing_changes() {
 }
 
 #[test]
+fn a_page_that_is_read_often_asks_the_engine_again_only_after_a_change_or_15_s() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let inspected = || cluster.engine.calls().iter().filter(|it| it.verb == Verb::Inspect).count();
+        let asked = async || {
+            let before = inspected();
+            let (_, instances) = cluster.controller().recent_status(&app).await.unwrap();
+            assert!(instances.iter().any(|it| it.component_name.as_str() == "web" && it.container_id.is_some()));
+            inspected() - before
+        };
+        let all = asked().await;
+        assert!(all >= 3, "{all}");
+        assert_eq!(asked().await, 0);
+        let name = cluster.names(&app, "web").await.into_iter().next().expect("two instances");
+        cluster.engine.exit(&name, 1);
+        sleep(Duration::from_secs(1)).await;
+        let after_a_change = asked().await;
+        assert!((1..all).contains(&after_a_change), "{after_a_change} of {all}");
+        sleep(Duration::from_secs(16)).await;
+        assert_eq!(asked().await, all);
+    });
+}
+
+#[test]
 fn usage_is_sampled_every_15_s_and_stays_for_an_hour_after_an_instance_is_gone() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;

@@ -1,15 +1,20 @@
 //! The deployments of an app: why each was started and by whom, how it ended, and how it changed the spec.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::routing::get;
 use controller::view::{DeploymentView, Page, PageQuery};
 use maud::{Markup, html};
 use present::text::{counted, duration, grouped};
 use present::{Deployment, Traffic};
-use rollout::ids::AppId;
+use rollout::deployment::Stage;
+use rollout::ids::{AppId, DeploymentId};
+use tokio::sync::Mutex;
 use web::{Access, HttpError, Needs, PathParams, view};
 
-use super::MEASURED_EVERY;
+use super::{MEASURED_EVERY, deleted};
 use crate::apps::page_number;
 use crate::live::Fragments;
 use crate::request::{PageRequest, PageResult};
@@ -30,7 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
 async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
     let app = request.access.app(&app).await?;
     let number = page_number(&request.query);
-    let fragments = read(&request.access, &app.id, number).await?;
+    let fragments = read(&request.access, &app.id, number, &KnownChanges::default()).await?;
     let content = html! {
         (card::heading("Activity", html! {}, html! {}))
         (fragments.get("activity"))
@@ -51,21 +56,39 @@ async fn events(
         let app = app.clone();
         async move { read(&access, &app, number).await }
     }))
+    let (app, number, access) =
+        (request.access.app(&app).await?.id, page_number(&request.query), request.access.clone());
+    let known = Arc::<KnownChanges>::default();
+    state.live.events(&request, format!("/apps/{app}/activity?page={number}"), move || {
+        let (access, app, known) = (access.clone(), app.clone(), known.clone());
+        async move { read(&access, &app, number, &known).await }
+    })
 }
 
-async fn read(access: &Access, app: &AppId, page: u64) -> Result<Fragments, HttpError> {
+async fn read(access: &Access, app: &AppId, page: u64, known: &KnownChanges) -> Result<Fragments, HttpError> {
     let control = &access.control;
-    let name = control.find_app(app.as_str()).await?.name;
-    let deployments = control.deployments(app, PageQuery { page, per_page: PER_PAGE }).await?;
+    let name = control.find_app(app.as_str()).await.map_err(deleted)?.name;
+    let query = PageQuery { page, per_page: PER_PAGE };
+    let deployments = control.deployments(app, query).await.map_err(deleted)?;
+    let mut known = known.lock().await;
     let mut changes = Vec::new();
     for it in &deployments.items {
-        changes.push(match has_the_spec_from_before(it, &deployments.items) {
-            true => Ok(Vec::new()),
-            false => control.spec_changes(app, &it.id).await.map_err(|error| error.to_string()),
-        });
+        let found = match known.get(&it.id) {
+            Some(known) => Ok(known.clone()),
+            None if has_the_spec_from_before(it, &deployments.items) => Ok(Vec::new()),
+            None => control.spec_changes(app, &it.id).await.map_err(|error| error.to_string()),
+        };
+        // A deployment that has not started takes the spec of a newer request.
+        if let (Ok(found), false) = (&found, it.stage == Stage::Pending) {
+            known.insert(it.id.clone(), found.clone());
+        }
+        changes.push(found);
     }
     Ok(fragments(&name, &deployments, &changes, page))
 }
+
+/// The changes of the spec by deployment, which a live page reads once.
+type KnownChanges = Mutex<BTreeMap<DeploymentId, Vec<String>>>;
 
 /// Whether the two specs are known to be equal, so that they need no comparison. Secrets that did not change have the same
 /// encrypted text.

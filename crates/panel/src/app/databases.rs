@@ -1,7 +1,5 @@
 //! How to connect to a database of an app. The password is on this page alone, and the audit trail records who saw it.
 
-use axum::http::header;
-use axum::response::IntoResponse;
 use axum::routing::get;
 use controller::view::DatabaseConnectionView;
 use maud::{Markup, html};
@@ -25,8 +23,7 @@ async fn connection(request: PageRequest, PathParams((app, database)): PathParam
     let it = found.ok_or_else(missing)?;
     let (title, page) = (format!("Connect to {database}"), format!("/apps/{}", app.name));
     let dialog = Dialog { title: &title, page: &page }.markup(details(&it));
-    let answer = dialog_page(&request, &app.name, &title, dialog);
-    Ok(([(header::CACHE_CONTROL, "no-store")], answer).into_response())
+    Ok(dialog_page(&request, &app.name, &title, dialog))
 }
 
 fn details(it: &DatabaseConnectionView) -> Markup {

@@ -5,7 +5,6 @@ use present::Deployment;
 use present::text::counted;
 
 use super::facts::Facts;
-use super::nothing;
 use crate::ui::button::{self, Look};
 use crate::ui::icon::Icon;
 use crate::ui::{card, status, table, time};
@@ -14,7 +13,7 @@ use crate::ui::{card, status, table, time};
 pub(super) fn in_progress(facts: &Facts) -> Markup {
     let open = facts.explained.open();
     if open.is_empty() {
-        return nothing("in-progress");
+        return card::nothing("in-progress");
     }
     html! { div id="in-progress" class="stack" { @for it in open { (open_card(facts, it)) } } }
 }

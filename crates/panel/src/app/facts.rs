@@ -2,10 +2,17 @@
 
 use app_spec::AppSpec;
 use chrono::{DateTime, Utc};
-use controller::view::{AppView, InstanceUsage, InstanceView, JobInvocationView, PageQuery, TrafficSample};
+use controller::view::{
+    AppView, DeploymentView, InstanceUsage, InstanceView, JobInvocationView, PageQuery, TrafficSample,
+};
+use controller::{Control, ControlError};
 use present::explain;
 use rollout::ids::{AppId, DeploymentId};
+use rollout::time::Timestamp;
+use tokio::sync::Mutex;
 use web::{Access, HttpError, view};
+
+use super::deleted;
 
 /// How many of the newest deployments are looked at.
 const RECENT: u64 = 20;
@@ -26,19 +33,16 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// Errors: 404 if the app does not exist or is being deleted.
-    pub async fn read(access: &Access, app: &AppId) -> Result<Self, HttpError> {
+    /// Errors: 404 if the app was deleted.
+    pub async fn read(access: &Access, app: &AppId, known: &KnownRuns) -> Result<Self, HttpError> {
         let control = &access.control;
-        let (app, instances) = control.status(app.as_str()).await?;
-        if app.deleting {
-            return Err(HttpError::not_found(format!("the app {} is being deleted", app.name)));
-        }
-        let recent = control.deployments(&app.id, PageQuery { page: 1, per_page: RECENT }).await?.items;
+        let (app, instances) = control.recent_status(app).await.map_err(deleted)?;
+        let newest = PageQuery { page: 1, per_page: RECENT };
+        let recent = control.deployments(&app.id, newest).await.map_err(deleted)?.items;
         let spec = spec(&app);
-        // The runs of jobs are read together with all deployments, so only if there can be any.
         let invocations = match spec.jobs.is_empty() {
             true => Vec::new(),
-            false => control.job_invocations(&app.id).await?,
+            false => known.read(control.as_ref(), &app.id, &recent).await.map_err(deleted)?,
         };
         let explained = explain::Facts {
             status: view::app_status(&app, &instances),
@@ -46,8 +50,8 @@ impl Facts {
             recent: recent.iter().map(|it| view::deployment(it, &it.waiting)).collect(),
         };
         Ok(Self {
-            usage: control.usage_history(&app.id).await?,
-            traffic: control.traffic_history(&app.id).await?,
+            usage: control.usage_history(&app.id).await.map_err(deleted)?,
+            traffic: control.traffic_history(&app.id).await.map_err(deleted)?,
             may_write: access.identity.may_write(),
             now: Utc::now(),
             app,
@@ -67,6 +71,36 @@ impl Facts {
     pub fn number(&self, deployment: &DeploymentId) -> Option<u64> {
         let recent = self.explained.recent.iter().find(|it| it.id == deployment.as_str());
         recent.map(|it| it.boatyard.number)
+    }
+}
+
+/// The runs of jobs, which are read together with all deployments. They change only with a deployment, so a live page reads
+/// them again only then.
+#[derive(Default)]
+pub(super) struct KnownRuns(Mutex<Option<(Vec<Version>, Vec<JobInvocationView>)>>);
+
+/// A deployment, and when it last changed.
+type Version = (DeploymentId, Timestamp);
+
+impl KnownRuns {
+    /// `recent`: the newest deployments.
+    pub async fn read(
+        &self,
+        control: &dyn Control,
+        app: &AppId,
+        recent: &[DeploymentView],
+    ) -> Result<Vec<JobInvocationView>, ControlError> {
+        let mut known = self.0.lock().await;
+        let versions: Vec<_> = recent.iter().map(|it| (it.id.clone(), it.updated)).collect();
+        let have_ended = recent.iter().all(|it| it.stage.is_ended());
+        match &*known {
+            Some((of, runs)) if have_ended && *of == versions => Ok(runs.clone()),
+            _ => {
+                let runs = control.job_invocations(app).await?;
+                *known = Some((versions, runs.clone()));
+                Ok(runs)
+            }
+        }
     }
 }
 

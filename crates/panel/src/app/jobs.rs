@@ -9,8 +9,8 @@ use maud::{Markup, html};
 use present::text::duration;
 use web::{HttpError, Needs, PathParams, view};
 
+use super::dialog_page;
 use super::facts::Facts;
-use super::{dialog_page, nothing};
 use crate::request::{PageRequest, PageResult};
 use crate::routes::{Route, route};
 use crate::ui::button::{self, Look};
@@ -32,7 +32,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     if facts.spec.jobs.is_empty() {
-        return nothing("jobs");
+        return card::nothing("jobs");
     }
     let columns = [
         Column("Job", Kind::Text),
@@ -52,13 +52,11 @@ pub(super) fn markup(facts: &Facts) -> Markup {
     card::card("jobs", "Jobs", html! {}, content)
 }
 
-fn runs_when(job: &Job) -> String {
-    match (job.kind(), &job.schedule) {
-        (JobKind::PreDeploy, _) => "runs before the first instance is replaced".into(),
-        (JobKind::Unspecified | JobKind::PostDeploy, _) => "runs after all instances serve".into(),
-        (JobKind::FailedDeploy, _) => "runs after a failed deployment".into(),
-        (JobKind::Scheduled, Some(schedule)) => format!("runs on the schedule {}", schedule.cron),
-        (JobKind::Scheduled, None) => "runs on a schedule".into(),
+fn runs_when(job: &Job) -> &'static str {
+    match job.kind() {
+        JobKind::PreDeploy => "runs before the first instance is replaced",
+        JobKind::Unspecified | JobKind::PostDeploy => "runs after all instances serve",
+        JobKind::FailedDeploy | JobKind::Scheduled => "does not run: only PRE_DEPLOY and POST_DEPLOY jobs run",
     }
 }
 
@@ -123,7 +121,10 @@ fn dialog(request: &PageRequest, app: &AppView, it: &JobInvocationView, refusal:
     let content = html! {
         @if let Some(refusal) = refusal { (notice::error("The job was not canceled", &refusal.message)) }
         p { "Stops the process of " strong { (it.job) } ". The deployment that runs it fails then." }
-        (form.markup(buttons(&page, button::submit(Look::Danger, "Cancel the job"))))
+        @match Needs::Write("cancel job").check(&request.access.identity, true) {
+            Ok(()) => (form.markup(buttons(&page, button::submit(Look::Danger, "Cancel the job")))),
+            Err(why) => p class="hint" { (why) },
+        }
     };
     Dialog { title: "Cancel a job", page: &page }.markup(content)
 }

@@ -16,15 +16,17 @@ mod tests;
 mod traffic;
 mod usage;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use controller::ControlError;
 use maud::{Markup, html};
-use web::{Needs, PathParams, view};
+use web::{HttpError, Needs, PathParams, view};
 
-use self::facts::Facts;
+use self::facts::{Facts, KnownRuns};
 use crate::actions;
 use crate::live::Fragments;
 use crate::request::{PageRequest, PageResult};
@@ -49,7 +51,7 @@ async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> Page
     if let (true, Some(dialog)) = (request.dialog_only, &dialog) {
         return Ok(dialog.clone().into_response());
     }
-    let facts = Facts::read(&request.access, &app.id).await?;
+    let facts = Facts::read(&request.access, &app.id, &KnownRuns::default()).await?;
     let content = html! { @if let Some(dialog) = dialog { (dialog) } (content(&fragments(&facts))) };
     let live = format!("/apps/{}/events", app.name);
     Ok(request.live_page(&app.name, Place::App(&app.name, Section::Overview), Some(&live), content))
@@ -65,6 +67,12 @@ async fn events(
         let app = app.clone();
         async move { Ok(fragments(&Facts::read(&access, &app).await?)) }
     }))
+    let (app, access) = (request.access.app(&app).await?.id, request.access.clone());
+    let known = Arc::<KnownRuns>::default();
+    state.live.events(&request, format!("/apps/{app}"), move || {
+        let (access, app, known) = (access.clone(), app.clone(), known.clone());
+        async move { Ok(fragments(&Facts::read(&access, &app, &known).await?)) }
+    })
 }
 
 fn fragments(facts: &Facts) -> Fragments {
@@ -119,9 +127,13 @@ fn heading(facts: &Facts) -> Markup {
     }
 }
 
-/// In place of a part that has nothing to show.
-fn nothing(id: &str) -> Markup {
-    html! { div id=(id) hidden {} }
+/// An error while a page is read whose app was found before. "Not found" would list the names of other apps, which a token
+/// for one app must not see.
+fn deleted(error: ControlError) -> HttpError {
+    match error {
+        ControlError::NotFound(_) => HttpError::not_found("the app was deleted"),
+        other => other.into(),
+    }
 }
 
 /// Answers with a dialogue that is not one of [`actions`]: alone for the script, or on a page without anything else.

@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use present::text::{counted, grouped};
 
 use super::facts::Facts;
-use super::nothing;
 use crate::ui::card;
 use crate::ui::chart::{self, Bar};
 
@@ -15,7 +14,7 @@ const MINUTE: u64 = 60_000;
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     if facts.spec.services.is_empty() {
-        return nothing("requests");
+        return card::nothing("requests");
     }
     let summary = summary(&facts.traffic);
     card::card(

@@ -3,9 +3,7 @@ use rollout::deployment::Stage;
 use rollout::time::Timestamp;
 
 use super::*;
-
-/// Markup, and an attempt to leave an attribute.
-const HOSTILE: &str = "<img src=x onerror=alert(1)>\" onload=\"alert(2)";
+use crate::tests::HOSTILE;
 
 fn page_of(apps: Vec<AppView>, may_create: bool) -> String {
     let requests = vec![1204; apps.len()];

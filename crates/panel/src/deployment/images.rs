@@ -4,14 +4,13 @@ use maud::{Markup, html};
 use present::{Image, Unchanged};
 
 use super::facts::Facts;
-use super::nothing;
 use crate::ui::{card, table};
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     let details = &facts.it.boatyard;
     let unchanged = &details.record.unchanged;
     if details.images.is_empty() && unchanged.is_empty() {
-        return nothing("images");
+        return card::nothing("images");
     }
     let same: Vec<_> = unchanged.iter().map(|it| (it.component.as_str(), same(it))).collect();
     let images: Vec<_> = details.images.iter().map(|(name, it)| (name.as_str(), image(it))).collect();

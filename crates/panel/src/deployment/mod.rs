@@ -95,8 +95,3 @@ fn content(fragments: &Fragments) -> Markup {
         }
     }
 }
-
-/// In place of a card that has nothing to show.
-fn nothing(id: &str) -> Markup {
-    html! { div id=(id) hidden {} }
-}

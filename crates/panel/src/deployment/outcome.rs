@@ -5,15 +5,14 @@ use present::outcome;
 use rollout::deployment::Stage;
 
 use super::facts::Facts;
-use super::nothing;
-use crate::ui::Tone;
 use crate::ui::button::{self, Look};
 use crate::ui::notice::Notice;
+use crate::ui::{Tone, card};
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     let notice = match facts.stage {
         Stage::RollingBack => rolling_back(facts),
-        _ if !facts.it.has_ended() => return nothing("outcome"),
+        _ if !facts.it.has_ended() => return card::nothing("outcome"),
         Stage::Active => {
             served(facts, &outcome::ended(&facts.app.name, &facts.it, facts.replaced_instances() == Some(false))[0])
         }

@@ -4,10 +4,8 @@ use rollout::deployment::{Failure, Stage};
 use rollout::time::Timestamp;
 
 use super::*;
-use crate::tests::Panel;
+use crate::tests::{HOSTILE, Panel, assert_has, assert_lacks};
 
-/// Markup, and an attempt to leave an attribute.
-const HOSTILE: &str = "<img src=x onerror=alert(1)>\" onload=\"alert(2)";
 const BEGAN: u64 = 1_772_359_200_000;
 
 /// Deployment 2 in this stage, one second after its rollout began.
@@ -59,20 +57,6 @@ fn facts_of(it: &DeploymentView, may_write: bool) -> Facts {
 
 fn page_of(it: &DeploymentView) -> String {
     content(&fragments(&facts_of(it, true))).into_string()
-}
-
-#[track_caller]
-fn assert_has(page: &str, texts: &[&str]) {
-    for text in texts {
-        assert!(page.contains(text), "{text:?} is missing in {page}");
-    }
-}
-
-#[track_caller]
-fn assert_lacks(page: &str, texts: &[&str]) {
-    for text in texts {
-        assert!(!page.contains(text), "{text:?} is in {page}");
-    }
 }
 
 #[test]

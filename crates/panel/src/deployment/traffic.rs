@@ -8,7 +8,6 @@ use present::text::{counted, grouped};
 use web::view;
 
 use super::facts::Facts;
-use super::nothing;
 use crate::ui::chart::{self, Bar};
 use crate::ui::{Tone, card};
 
@@ -19,12 +18,12 @@ const BARS: i64 = 60;
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     let record = &facts.it.boatyard.record;
-    let Some(began) = record.roll_began else { return nothing("requests") };
+    let Some(began) = record.roll_began else { return card::nothing("requests") };
     let until = record.roll_ended.map(|it| it + AROUND);
     let samples: Vec<_> = facts.traffic.iter().filter_map(|it| sample(it, began - AROUND, until)).collect();
     let bars = bars(&samples);
     if record.served.is_none() && bars.is_empty() {
-        return nothing("requests");
+        return card::nothing("requests");
     }
     let summary = summary(&bars, until.is_some());
     card::card(

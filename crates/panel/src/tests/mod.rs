@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, header};
+use axum::http::{Request, header};
 use controller::{Control, ControlError};
 use controller_fake::{FakeControl, TOKEN};
 use futures::StreamExt;
@@ -16,6 +16,23 @@ use web::{BaseUrl, Stop, sha256};
 use crate::router;
 
 const BASE: &str = "http://127.0.0.1:7080";
+
+/// Markup, and an attempt to leave an attribute.
+pub(crate) const HOSTILE: &str = "<img src=x onerror=alert(1)>\" onload=\"alert(2)";
+
+#[track_caller]
+pub(crate) fn assert_has(page: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(page.contains(text), "{text:?} is missing in {page}");
+    }
+}
+
+#[track_caller]
+pub(crate) fn assert_lacks(page: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(!page.contains(text), "{text:?} is in {page}");
+    }
+}
 
 /// A browser on the panel of a fake controller.
 pub(crate) struct Panel {
@@ -30,7 +47,6 @@ pub(crate) struct Answer {
     pub status: u16,
     /// Where it leads, or empty.
     pub location: String,
-    pub headers: HeaderMap,
     pub body: String,
 }
 
@@ -111,6 +127,13 @@ impl Panel {
             false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body"),
         };
         Answer { status, location, headers, body: String::from_utf8_lossy(&body).into_owned() }
+        let location = location.to_owned();
+        let is_stream = answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
+        let body = match is_stream {
+            // It does not end by itself.
+            true => Vec::new(),
+            false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body").into(),
+        Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     /// The calls of the controller that change something.

@@ -41,3 +41,8 @@ pub fn alone(title: &str, content: Markup) -> Markup {
 pub fn empty(title: &str, text: &str, action: Markup) -> Markup {
     html! { div class="empty" { strong { (title) } p { (text) } (action) } }
 }
+
+/// In place of a part of a live page that has nothing to show.
+pub fn nothing(id: &str) -> Markup {
+    html! { div id=(id) hidden {} }
+}

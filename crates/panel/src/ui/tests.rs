@@ -15,9 +15,7 @@ use super::notice::Notice;
 use super::page::{Account, Page, Place, Section};
 use super::table::{Column, Kind};
 use super::{Tone, button, card, chart, dialog, editor, form, lane, log, notice, status, steps, table, time};
-
-/// Markup, and an attempt to leave an attribute.
-const HOSTILE: &str = "<img src=x onerror=alert(1)>\" onload=\"alert(2)";
+use crate::tests::HOSTILE;
 
 fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_772_359_293, 0).expect("a time within chrono's range")
