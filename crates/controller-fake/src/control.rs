@@ -32,6 +32,8 @@ pub struct FakeControl {
     pub deployments: Vec<DeploymentView>,
     /// One line for each call.
     pub calls: Mutex<Vec<String>>,
+    /// The spec of the app, if it is not that of the samples.
+    pub spec: Option<serde_json::Value>,
     /// Returned once instead of the result.
     pub failure: Mutex<Option<ControlError>>,
     /// Number of apps. All are equal.
@@ -63,6 +65,7 @@ impl Default for FakeControl {
         Self {
             deployments: vec![samples::deployment(1, Stage::Active), samples::deployment(2, Stage::Rolling)],
             calls: Mutex::default(),
+            spec: None,
             failure: Mutex::default(),
             apps: 1,
             updated: Mutex::default(),
@@ -102,7 +105,8 @@ impl FakeControl {
     }
 
     fn app(&self) -> AppView {
-        AppView { pinned: self.pinned.clone(), ..samples::app(&self.deployments) }
+        let sample = samples::app(&self.deployments);
+        AppView { pinned: self.pinned.clone(), spec: self.spec.clone().unwrap_or(sample.spec.clone()), ..sample }
     }
 
     fn newest(&self) -> DeploymentView {

@@ -48,7 +48,8 @@ impl Browser {
     pub async fn console_errors(&self) -> Result<Vec<String>> {
         let log = self.post("se/log", json!({ "type": "browser" })).await?;
         let log = log.as_array().context("a log")?;
-        let errors = log.iter().filter(|entry| entry["level"] == "SEVERE").filter_map(|entry| entry["message"].as_str());
+        let errors =
+            log.iter().filter(|entry| entry["level"] == "SEVERE").filter_map(|entry| entry["message"].as_str());
         Ok(errors.filter(|message| !message.contains(NETWORK_CHANGED)).map(str::to_owned).collect())
     }
 

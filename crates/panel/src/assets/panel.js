@@ -122,7 +122,7 @@
       document.body.append(next);
       next.showModal();
       next.addEventListener('close', closed);
-      (next.querySelector('[autofocus], .tabs [aria-current], form input:not([type="hidden"])') ?? next).focus();
+      (next.querySelector('[autofocus], .tabs [aria-current], form :is(input:not([type="hidden"]), textarea)') ?? next).focus();
       tick();
       settle(next);
     }
