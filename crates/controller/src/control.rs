@@ -178,8 +178,8 @@ pub trait Control: Send + Sync + 'static {
     /// Returns how many bytes the ingress sent to clients of each app on the day, in UTC, that contains `at`.
     async fn bandwidth(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError>;
 
-    /// Ticks when records of any app change, or the sentences about what it waits for. Countdowns in these sentences
-    /// change once a second. Other facts, such as [`Self::engine_problem`] and samples, do not tick.
+    /// Ticks when records of any app change, or the sentences about what it waits for, and when [`Self::engine_problem`]
+    /// begins or ends. Countdowns in these sentences change once a second. Samples do not tick.
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// Returns CPU and memory of the instances and databases that ran in the last hour, by component and slot, and as far

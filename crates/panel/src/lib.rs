@@ -15,14 +15,14 @@
 //! - `deployment`: the live page of a deployment;
 //! - `settings`: an app's spec and variables; `tokens`: tokens, sessions and the audit trail; `host`: engine, disk, images;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
-//! - [`ui`]: the layout and the components that every page uses;
-//! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
+//! - `ui`: the layout and the components that every page uses;
+//! - `assets`: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
 
 mod actions;
 mod app;
 mod apps;
-pub mod assets;
+mod assets;
 mod console;
 mod deployment;
 mod error_page;
@@ -39,6 +39,6 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tokens;
-pub mod ui;
+mod ui;
 
 pub use routes::router;

@@ -98,7 +98,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
 }
 
 impl PageRequest {
-    /// Completes when the session of this request ends. What stays open after the answer ends then, too.
+    /// Completes when the session of this request ends. The streams and consoles that the request opened end then.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let (control, session) = (self.access.control.clone(), self.session.id.clone());
         async move { control.session_ended(&session).await }

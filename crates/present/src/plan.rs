@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn the_summary_names_the_components_in_order_and_counts_their_instances() {
-        let cases: [(&[(&str, u64, u64)], Option<&str>); 9] = [
-            (&[], None),
+        let cases = [
+            (&[][..], None),
             (&[("web", 1, 1)], Some("web")),
             (&[("web", 2, 2), ("worker", 1, 1)], Some("web: 2 instances, one at a time, then worker")),
             (&[("web", 1, 1), ("worker", 3, 3)], Some("web, then worker: 3 instances, one at a time")),

@@ -46,12 +46,11 @@ async fn events(
     request: PageRequest,
     PathParams(app): PathParams<String>,
 ) -> PageResult {
-    let (app, number, access) =
-        (request.access.app(&app).await?.id, page_number(&request.query), request.access.clone());
-    state.live.events(&request, format!("/apps/{app}/activity?page={number}"), move || {
-        let (access, app) = (access.clone(), app.clone());
+    let (app, number) = (request.access.app(&app).await?.id, page_number(&request.query));
+    Ok(state.live.events(&request, format!("/apps/{app}/activity?page={number}"), move |access| {
+        let app = app.clone();
         async move { read(&access, &app, number).await }
-    })
+    }))
 }
 
 async fn read(access: &Access, app: &AppId, page: u64) -> Result<Fragments, HttpError> {

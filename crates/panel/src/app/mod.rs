@@ -60,11 +60,11 @@ async fn events(
     request: PageRequest,
     PathParams(app): PathParams<String>,
 ) -> PageResult {
-    let (app, access) = (request.access.app(&app).await?.id, request.access.clone());
-    state.live.events(&request, format!("/apps/{app}"), move || {
-        let (access, app) = (access.clone(), app.clone());
+    let app = request.access.app(&app).await?.id;
+    Ok(state.live.events(&request, format!("/apps/{app}"), move |access| {
+        let app = app.clone();
         async move { Ok(fragments(&Facts::read(&access, &app).await?)) }
-    })
+    }))
 }
 
 fn fragments(facts: &Facts) -> Fragments {

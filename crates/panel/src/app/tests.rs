@@ -1,25 +1,17 @@
-use std::sync::Arc;
-
 use app_spec::AppSpec;
-use axum::body::{Body, to_bytes};
-use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode};
 use chrono::Utc;
-use controller::Control;
 use controller::view::{AppView, DeploymentView, Image, InstanceView, LastEnd, Page};
-use controller_fake::{FakeControl, TOKEN, samples};
+use controller_fake::{FakeControl, samples};
 use present::explain;
 use rollout::deployment::{Failure, Stage};
 use rollout::instance::InstancePhase;
 use serde_json::json;
-use tower::ServiceExt;
-use web::{BaseUrl, Stop, sha256};
 
 use super::*;
+use crate::tests::Panel;
 
 /// Markup, and an attempt to leave an attribute.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>\" onload=\"alert(2)";
-const BASE: &str = "http://127.0.0.1:7080";
 
 fn spec() -> serde_json::Value {
     json!({
@@ -95,6 +87,16 @@ fn an_app_that_serves_shows_its_components_and_nothing_that_needs_attention() {
         &["runs before the first instance is replaced", "succeeded", "/apps/shop/jobs/", "No container exists."],
     );
     assert_lacks(&page, &["Needs attention", "Watch it", "s3cret", "<form", "<input", "csrf"]);
+}
+
+#[test]
+fn a_new_instance_shows_the_usage_of_the_one_before_it_until_it_is_measured() {
+    let new = InstanceView { instance_name: "by-2-shop-web".into(), ..samples::instances().remove(0) };
+    let page = page_of(&facts_with(&[one(Stage::Active)], vec![new], true));
+    assert_has(
+        &page,
+        &["CPU of web-0 in the last hour: now not measured yet, highest 12 %", "highest 25 % of 512 MiB"],
+    );
 }
 
 #[test]
@@ -233,99 +235,59 @@ fn activity_has_causes_tokens_results_and_the_differences_of_specs() {
     assert_has(fragments.get("pages").0, &["Page 2 of 4", "/apps/shop/activity?page=1", "/apps/shop/activity?page=3"]);
 }
 
-/// An answer of the whole router: status, headers, body.
-struct Answer(StatusCode, HeaderMap, String);
-
-/// A session of the token, and requests in it.
-struct Client {
-    control: Arc<FakeControl>,
-    secret: String,
-}
-
-impl Client {
-    async fn sign_in(token: &str) -> Self {
-        let control = Arc::new(FakeControl::default());
-        let session = control.create_session(&hex::encode(sha256(token)), None).await.expect("a session");
-        Self { control, secret: session.secret }
-    }
-
-    async fn send(&self, request: axum::http::request::Builder, body: String) -> Answer {
-        let request = request.header("cookie", format!("boatyard_session={}", self.secret));
-        let request = request.extension(BaseUrl(BASE.into())).body(Body::from(body)).expect("a request");
-        let router = crate::router(self.control.clone(), Stop::default());
-        let (parts, body) = router.oneshot(request).await.expect("an answer").into_parts();
-        let body = to_bytes(body, usize::MAX).await.expect("a body");
-        Answer(parts.status, parts.headers, String::from_utf8(body.into()).expect("text"))
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.send(Request::get(path), String::new()).await
-    }
-
-    /// Sends the form of the dialogue at `path`.
-    async fn submit(&self, path: &str) -> Answer {
-        let Answer(_, _, page) = self.get(path).await;
-        let value =
-            |before: &str| page.split_once(before).and_then(|(_, it)| it.split('"').next()).expect("a form").to_owned();
-        let dialog = page.split_once("<dialog").expect("a dialogue").1;
-        let action =
-            dialog.split_once("action=\"").and_then(|(_, it)| it.split('"').next()).expect("a form").to_owned();
-        let form =
-            Request::post(action).header("origin", BASE).header("content-type", "application/x-www-form-urlencoded");
-        self.send(form, format!("csrf={}", value("name=\"csrf\" value=\""))).await
-    }
-}
-
 #[tokio::test]
 async fn the_pages_are_served_and_their_dialogues_have_addresses() {
-    let client = Client::sign_in(TOKEN).await;
+    let panel = Panel::new(FakeControl::default()).await;
     for (path, texts) in [
         ("/", &["<h1>Apps</h1>", "href=\"/apps/shop\"", "data-live=\"/events?page=1\""][..]),
         ("/apps/shop", &["<h1>shop</h1>", "data-live=\"/apps/shop/events\"", "id=\"card-web\""]),
         ("/apps/shop?action=restart", &["<dialog", "<h1>shop</h1>"]),
         ("/apps/shop/activity", &["<h1>Activity</h1>", "data-live=\"/apps/shop/activity/events?page=1\""]),
+        ("/apps/shop/databases/db", &["<dialog", "<h1>shop</h1>"]),
     ] {
-        let Answer(status, _, body) = client.get(path).await;
-        assert_eq!(status, StatusCode::OK, "{path}");
-        assert_has(&body, texts);
+        let answer = panel.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert_has(&answer.body, texts);
     }
-    let dialog = client.send(Request::get("/apps/shop?action=restart").header("x-part", "dialog"), String::new()).await;
-    assert!(dialog.2.starts_with("<dialog"), "{}", dialog.2);
+    for path in ["/apps/shop?action=restart", "/apps/shop/databases/db"] {
+        let dialog = panel.get_by_script(path).await.body;
+        assert!(dialog.starts_with("<dialog"), "{dialog}");
+    }
     for path in ["/apps/unknown", "/apps/unknown/activity", "/apps/shop?action=unknown", "/apps/shop/jobs/unknown"] {
-        assert_eq!(client.get(path).await.0, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(panel.get(path).await.status, 404, "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_password_is_only_shown_to_those_who_may_change_the_app_and_on_record() {
     let path = "/apps/shop/databases/db";
-    let writer = Client::sign_in("shop-writer").await;
-    let Answer(status, headers, body) = writer.get(path).await;
-    assert_eq!((status, &headers["cache-control"]), (StatusCode::OK, &"no-store".parse().expect("a value")));
-    assert_has(&body, &["s3cret", "Connect to db"]);
+    let writer = Panel::with_token(FakeControl::default(), "shop-writer").await;
+    let answer = writer.get(path).await;
+    assert_eq!((answer.status, &answer.headers["cache-control"]), (200, &"no-store".parse().expect("a value")));
+    assert_has(&answer.body, &["s3cret", "Connect to db"]);
     let actions: Vec<_> = writer.control.audit.borrow().iter().map(|it| it.action.clone()).collect();
     assert_eq!(actions, ["view database password"]);
-    assert_eq!(writer.get("/apps/shop/databases/unknown").await.0, StatusCode::NOT_FOUND);
-    for (token, status) in [("shop-reader", StatusCode::FORBIDDEN), ("blog-writer", StatusCode::NOT_FOUND)] {
-        let Answer(found, _, body) = Client::sign_in(token).await.get(path).await;
-        assert_eq!(found, status, "{token}");
-        assert_lacks(&body, &["s3cret"]);
+    assert_eq!(writer.get("/apps/shop/databases/unknown").await.status, 404);
+    for (token, status) in [("shop-reader", 403), ("blog-writer", 404)] {
+        let answer = Panel::with_token(FakeControl::default(), token).await.get(path).await;
+        assert_eq!(answer.status, status, "{token}");
+        assert_lacks(&answer.body, &["s3cret"]);
     }
 }
 
 #[tokio::test]
 async fn a_run_of_a_job_is_canceled_from_its_dialogue() {
-    let client = Client::sign_in("writer").await;
-    let path = format!("/apps/shop/jobs/{}", samples::INVOCATION);
-    let Answer(status, headers, _) = client.submit(&path).await;
-    assert_eq!((status, &headers["location"]), (StatusCode::SEE_OTHER, &"/apps/shop".parse().expect("a path")));
-    assert_eq!(
-        client.control.calls().last().map(String::as_str),
-        Some(&*format!("cancel_job_invocation {}", samples::INVOCATION))
-    );
-    let refusal = controller::ControlError::Conflict("the run has ended".into());
-    *client.control.failure.lock().expect("no panic") = Some(refusal);
-    let Answer(status, _, body) = client.submit(&path).await;
-    assert_eq!(status, StatusCode::CONFLICT);
-    assert_has(&body, &["<dialog", "The job was not canceled", "the run has ended"]);
+    let panel = Panel::with_token(FakeControl::default(), "writer").await;
+    let dialogue = format!("/apps/shop/jobs/{}", samples::INVOCATION);
+    let action = format!("{dialogue}/cancel");
+    assert_has(&panel.get(&dialogue).await.body, &[&format!("action=\"{action}\"")]);
+    let answer = panel.post(&action, "").await;
+    assert_eq!((answer.status, answer.location.as_str()), (303, "/apps/shop"));
+    assert_eq!(panel.changes(), [format!("cancel_job_invocation {}", samples::INVOCATION)]);
+    panel.refuse("the run has ended");
+    let answer = panel.post(&action, "").await;
+    assert_eq!(answer.status, 409);
+    assert_has(&answer.body, &["<dialog", "The job was not canceled", "the run has ended"]);
+    let reader = Panel::with_token(FakeControl::default(), "reader").await;
+    assert_eq!(reader.post(&action, "").await.status, 403);
 }

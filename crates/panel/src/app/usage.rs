@@ -15,30 +15,35 @@ const CPU_EDGE: f64 = 20.0;
 
 /// CPU and memory of an instance. The picture also shows the instances before it in the same place.
 pub(super) fn cells(facts: &Facts, instance: &InstanceView) -> [Markup; 2] {
-    let place: Vec<_> = facts.usage.iter().filter(|it| it.instance_alias == instance.instance_alias).collect();
-    let own = place.iter().find(|it| it.instance_name == instance.instance_name);
-    let Some((own, now)) = own.and_then(|it| Some((it, it.samples.last()?))) else {
-        return [html! { small { "not measured yet" } }, html! { small { "not measured yet" } }];
-    };
+    let is_here = |it: &&InstanceUsage| it.instance_alias == instance.instance_alias && !it.samples.is_empty();
+    let place: Vec<_> = facts.usage.iter().filter(is_here).collect();
+    let Some(limit) = place.last().map(|it| it.memory_limit_bytes) else { return [not_measured(), not_measured()] };
+    let now = place.iter().find(|it| it.instance_name == instance.instance_name).and_then(|it| it.samples.last());
     let points = (POINTS / 2 / facts.instances.len().max(1)).clamp(12, 60);
     let alias = &instance.instance_alias;
     let picture = |what: &str, of: fn(&UsageSample) -> f64, edge, below: &str| {
         let values = points_of(&place, of, points);
-        let highest = values.iter().flatten().copied().fold(0.0, f64::max);
-        let (now, highest) = (percent(of(now)), percent(highest));
-        let summary = format!("{what} of {alias} in the last hour: now {now}, highest {highest}");
+        let highest = percent(values.iter().flatten().copied().fold(0.0, f64::max));
+        let now = now.map(|it| percent(of(it)));
+        let shown = now.as_deref().unwrap_or("not measured yet");
+        let summary = format!("{what} of {alias} in the last hour: now {shown}, highest {highest}");
         html! {
             div class="usage" {
                 (chart::sparkline(&summary, &values, Some(edge)))
-                span { (now) } small { "highest " (highest) (below) }
+                @if let Some(now) = now { span { (now) } } @else { (not_measured()) }
+                small { "highest " (highest) (below) }
             }
         }
     };
-    let limit = format!(" of {}", binary_size(own.memory_limit_bytes).replace(".00", ""));
+    let of_limit = format!(" of {}", binary_size(limit).replace(".00", ""));
     [
         picture("CPU", |it| it.cpu_percent, CPU_EDGE, ""),
-        picture("Memory", |it| it.memory_percent, 100.0, if own.memory_limit_bytes > 0 { &limit } else { "" }),
+        picture("Memory", |it| it.memory_percent, 100.0, if limit > 0 { &of_limit } else { "" }),
     ]
+}
+
+fn not_measured() -> Markup {
+    html! { small { "not measured yet" } }
 }
 
 /// The highest value in each of the `points` parts of the hour until the newest sample.

@@ -47,11 +47,9 @@ async fn page(request: PageRequest) -> PageResult {
 }
 
 async fn events(State(state): State<PanelState>, request: PageRequest) -> PageResult {
-    let (number, access) = (page_number(&request.query), request.access.clone());
-    state.live.events(&request, format!("/?page={number}"), move || {
-        let access = access.clone();
-        async move { read(&access, number).await }
-    })
+    let number = page_number(&request.query);
+    let render = move |access: Access| async move { read(&access, number).await };
+    Ok(state.live.events(&request, format!("/?page={number}"), render))
 }
 
 /// The page of a list that the query asks for.

@@ -103,7 +103,9 @@
     source.addEventListener('lines', (event) => add(JSON.parse(event.data)));
     source.addEventListener('end', (event) => finish(JSON.parse(event.data)));
     source.addEventListener('error', () => {
-      if (source.readyState === EventSource.CLOSED) finish({ failed: true, text: 'The server refused the log. Reload the page.' });
+      if (source.readyState !== EventSource.CLOSED) return;
+      finish({ failed: true, text: 'The server refused the log. Try again in a moment.' });
+      boatyard.probe();
     });
   }
 

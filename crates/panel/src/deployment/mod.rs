@@ -67,11 +67,10 @@ async fn events(
     let app = request.access.app(&app).await?.id;
     let deployment = request.access.deployment(&app, &deployment).await?.id;
     let page = format!("/apps/{app}/deployments/{deployment}");
-    let access = request.access.clone();
-    state.live.events(&request, page, move || {
-        let (access, app, deployment) = (access.clone(), app.clone(), deployment.clone());
+    Ok(state.live.events(&request, page, move |access| {
+        let (app, deployment) = (app.clone(), deployment.clone());
         async move { Ok(fragments(&Facts::read(&access, &app, &deployment).await?)) }
-    })
+    }))
 }
 
 fn fragments(facts: &Facts) -> Fragments {

@@ -51,13 +51,13 @@ impl Change<'_> {
         let preview = self.request.access.control.propose(Some(&self.app.id), spec.clone()).await;
         let missing = preview.as_ref().map(|it| it.needs_values.join("\n")).unwrap_or_default();
         let conflict = if self.fields.has("version") { self.conflict(spec).await } else { None };
-        html! {
+        let notices = html! {
             (conflict.unwrap_or_default())
             @if !missing.is_empty() {
                 (Notice { tone: Tone::Warning, title: "These values are missing. A deployment needs them.", text: &missing, log_tail: &[] }.markup(html! {}))
             }
-            (plan("Plan", html! {}, preview))
-        }
+        };
+        plan("Plan", notices, preview)
     }
 
     /// Why `spec` must not replace the app's spec unseen: somebody else changed that since the page was opened. Shows both

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, header};
+use axum::http::{HeaderMap, Request, header};
 use controller::{Control, ControlError};
 use controller_fake::{FakeControl, TOKEN};
 use tower::ServiceExt;
@@ -29,6 +29,7 @@ pub(crate) struct Answer {
     pub status: u16,
     /// Where it leads, or empty.
     pub location: String,
+    pub headers: HeaderMap,
     pub body: String,
 }
 
@@ -59,6 +60,11 @@ impl Panel {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path), String::new()).await
+    }
+
+    /// Asks for a dialogue as the script does.
+    pub async fn get_by_script(&self, path: &str) -> Answer {
+        self.send(Request::get(path).header("x-part", "dialog"), String::new()).await
     }
 
     /// Sends a form.
@@ -96,9 +102,9 @@ impl Panel {
         let answer = self.router.clone().oneshot(request).await.expect("an answer");
         let status = answer.status().as_u16();
         let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let location = location.to_owned();
+        let (location, headers) = (location.to_owned(), answer.headers().clone());
         let body = to_bytes(answer.into_body(), usize::MAX).await.expect("a body");
-        Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() }
+        Answer { status, location, headers, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
     /// The calls of the controller that change something.
