@@ -189,7 +189,7 @@ impl Browser {
     /// Waits until `look` returns a value. A refusal by the browser counts as not yet: the page may just be replacing the
     /// element.
     pub async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Result<Option<T>>) -> Result<T> {
-        let deadline = Instant::now() + Duration::from_secs(40); // DEV
+        let deadline = Instant::now() + ENDS_WITHIN;
         loop {
             let refusal = match look().await {
                 Ok(Some(found)) => return Ok(found),
