@@ -104,8 +104,6 @@ mod tests {
 
     #[test]
     fn the_summary_names_the_components_in_order_and_counts_their_instances() {
-        let cases = [
-            (&[][..], None),
         /// Components with what is created and removed, and the summary.
         type Case<'a> = (&'a [(&'a str, u64, u64)], Option<&'a str>);
         let cases: [Case<'_>; 9] = [

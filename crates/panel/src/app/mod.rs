@@ -63,16 +63,11 @@ async fn events(
     PathParams(app): PathParams<String>,
 ) -> PageResult {
     let app = request.access.app(&app).await?.id;
-    Ok(state.live.events(&request, format!("/apps/{app}"), move |access| {
-        let app = app.clone();
-        async move { Ok(fragments(&Facts::read(&access, &app).await?)) }
-    }))
-    let (app, access) = (request.access.app(&app).await?.id, request.access.clone());
     let known = Arc::<KnownRuns>::default();
-    state.live.events(&request, format!("/apps/{app}"), move || {
-        let (access, app, known) = (access.clone(), app.clone(), known.clone());
+    Ok(state.live.events(&request, format!("/apps/{app}"), move |access| {
+        let (app, known) = (app.clone(), known.clone());
         async move { Ok(fragments(&Facts::read(&access, &app, &known).await?)) }
-    })
+    }))
 }
 
 fn fragments(facts: &Facts) -> Fragments {

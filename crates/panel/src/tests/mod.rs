@@ -116,23 +116,16 @@ impl Panel {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .extension(BaseUrl(BASE.into()));
         let request = request.body(Body::from(body)).expect("a request");
-        let is_live = request.uri().path().ends_with("/events");
         let answer = self.router.clone().oneshot(request).await.expect("an answer");
         let status = answer.status().as_u16();
         let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let (location, headers) = (location.to_owned(), answer.headers().clone());
-        let body = match is_live {
+        let location = location.to_owned();
+        let is_stream = answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
+        let body = match is_stream {
             // A live page sends events until its session ends.
             true => answer.into_body().into_data_stream().next().await.expect("an event").expect("a body"),
             false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body"),
         };
-        Answer { status, location, headers, body: String::from_utf8_lossy(&body).into_owned() }
-        let location = location.to_owned();
-        let is_stream = answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
-        let body = match is_stream {
-            // It does not end by itself.
-            true => Vec::new(),
-            false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body").into(),
         Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() }
     }
 
