@@ -60,7 +60,7 @@ services:
     }
 
     // A spec that cannot be read comes back with its problem.
-    panel.go("/apps/new").await.unwrap();
+    panel.go("/new-app").await.unwrap();
     let editor = field("App spec, in YAML or JSON");
     browser.fill(editor, &format!("name: shop\nservices: '{}'\n", quoted())).await.unwrap();
     browser.click(button("Check the spec")).await.unwrap();
