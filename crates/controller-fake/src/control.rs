@@ -243,6 +243,11 @@ impl Control for FakeControl {
         Ok(Preview::default())
     }
 
+    async fn preview_revert(&self, _: &AppId) -> Result<Preview, ControlError> {
+        self.record("preview_revert".into())?;
+        Ok(Preview { steps: vec!["return to commit 111111111111 of web and its image".into()], ..Preview::default() })
+    }
+
     async fn deployments(&self, _: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {
         let newest_first = self.deployments.iter().rev();
         let skip = ((page.page - 1) * page.per_page) as usize;

@@ -242,6 +242,9 @@ pub trait Control: Send + Sync + 'static {
     /// Previews a rollback. Errors: those of the rollback.
     async fn preview_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError>;
 
+    /// Previews a revert of the rollback that the app is pinned to. Errors: those of [`Self::revert_rollback`].
+    async fn preview_revert(&self, app: &AppId) -> Result<Preview, ControlError>;
+
     /// Looks up the newest commit of each source in the app's newest spec, without building. Takes up to ten seconds if a
     /// server does not answer.
     async fn source_heads(&self, app: &AppId) -> Result<Vec<SourceHeadView>, ControlError>;

@@ -59,7 +59,7 @@ services:
     }
 
     // A spec that cannot be read comes back with its problem.
-    panel.go("/apps/new").await.unwrap();
+    panel.go("/new-app").await.unwrap();
     let editor = field("App spec, in YAML or JSON");
     let text = format!("name: shop\nservices:\n- name: web\n  envs: [{{key: '{}', value: a}}]\n", quoted());
     browser.fill(editor, &text).await.unwrap();

@@ -47,7 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
     let app = request.access.app(&app).await?;
-    let dialog = actions::dialog(&request, &app, &request.query).await?;
+    let dialog = actions::dialog(&request, &app, None).await?;
     if let (true, Some(dialog)) = (request.dialog_only, &dialog) {
         return Ok(dialog.clone().into_response());
     }

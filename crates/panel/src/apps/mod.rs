@@ -91,7 +91,7 @@ fn row_id(place: u64) -> String {
 }
 
 fn heading(total: u64, may_create: bool) -> Markup {
-    let new = html! { @if may_create && total > 0 { (button::link(Look::Primary, "New app", "/apps/new")) } };
+    let new = html! { @if may_create && total > 0 { (button::link(Look::Primary, "New app", "/new-app")) } };
     let count = html! { @if total > 0 { span { (counted(total, "app")) } } };
     html! { div id="apps-heading" { (card::heading("Apps", count, new)) } }
 }
@@ -101,7 +101,7 @@ fn none(may_create: bool) -> Markup {
         true => (
             "Paste the address of a repository with a Dockerfile, or an app spec. Boatyard shows what it understood before it \
              builds anything.",
-            button::link(Look::Primary, "Create the first app", "/apps/new"),
+            button::link(Look::Primary, "Create the first app", "/new-app"),
         ),
         false => ("This token may not create apps.", html! {}),
     };

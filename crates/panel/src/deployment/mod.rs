@@ -47,7 +47,7 @@ async fn page(request: PageRequest, PathParams((app, deployment)): PathParams<(S
     let app = request.access.app(&app).await?;
     let deployment = request.access.deployment(&app.id, &deployment).await?;
     let number = deployment.number;
-    let dialog = actions::dialog(&request, &app, &request.query).await?;
+    let dialog = actions::dialog(&request, &app, Some(&deployment)).await?;
     if let (true, Some(dialog)) = (request.dialog_only, &dialog) {
         return Ok(dialog.clone().into_response());
     }

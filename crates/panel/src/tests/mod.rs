@@ -63,7 +63,7 @@ impl Panel {
         let router = router(control.clone(), Stop::default());
         let cookie = format!("boatyard_session={}", session.secret);
         let mut panel = Self { control, router, cookie, csrf: String::new() };
-        let page = panel.get("/apps/new").await.body;
+        let page = panel.get("/").await.body;
         panel.csrf =
             page.split("name=\"csrf\" value=\"").nth(1).and_then(|it| it.split('"').next()).expect("a form").into();
         panel.control.calls.lock().expect("no panic").clear();

@@ -46,7 +46,7 @@ fn gallery(text: &str, with_dialog: bool) -> Markup {
         (logs(text))
         (card::card("spec", "App spec", html! {}, settings(text)))
         (card::alone(text, html! {}))
-        (card::empty("No apps yet", text, button::link(Look::Primary, "Create an app", "/apps/new")))
+        (card::empty("No apps yet", text, button::link(Look::Primary, "Create an app", "/new-app")))
     })
 }
 
