@@ -79,7 +79,7 @@ impl Change<'_> {
     /// Deploys the spec.
     pub async fn save(&self, spec: AppSpec) -> Result<Saved, HttpError> {
         let control = &self.request.access.control;
-        let caller = caller(self.request, self.fields);
+        let caller = caller(self.request, self.fields.get("key"));
         let after = control.update_app(&self.app.id, spec, UpdateOptions::default(), &caller).await?;
         let before = self.app.newest.as_ref().map(|it| it.number);
         Ok(match &after.newest {

@@ -85,7 +85,7 @@ impl Editor<'_> {
         let Change { request, app, fields } = self.change;
         let action = format!("/apps/{}/settings", app.name);
         let form = Form { action: &action, csrf: &request.session.csrf, preview: None }.markup(html! {
-            (key_field(fields))
+            (key_field(fields.get("key")))
             (self.change.version_field())
             p class="hint" {
                 "A value " code { "EV[…]" } " is a secret. Leave it as it is to keep the secret, or type a new value in its place."

@@ -198,7 +198,7 @@ impl Dialogue<'_> {
         };
         let look = if self.edit == Edit::Remove { Look::Danger } else { Look::Primary };
         let form = Form { action: &address, csrf: &request.session.csrf, preview: None }.markup(html! {
-            (key_field(fields))
+            (key_field(fields.get("key")))
             (self.change.version_field())
             input type="hidden" name="action" value=(self.edit.word());
             input type="hidden" name="of" value=(owner);

@@ -22,8 +22,13 @@ fn filled(path: &str) -> String {
     path.split('/').map(|it| if it.starts_with('{') { "none" } else { it }).collect::<Vec<_>>().join("/")
 }
 
-/// Whether the path is for changes: it answers no GET.
-async fn is_form(panel: &Panel, path: &str) -> bool {
+/// Whether the row is for a form. Some paths have another row for the page with the form.
+fn is_form(route: &Route) -> bool {
+    let opens_console = route.needs == Needs::Console && route.path.ends_with("/console");
+    opens_console || matches!(route.needs, Needs::Write(_) | Needs::AdminWrite(_) | Needs::Own(_))
+}
+
+async fn answers_no_get(panel: &Panel, path: &str) -> bool {
     panel.get(path).await.status == 405
 }
 
@@ -49,8 +54,7 @@ async fn every_path_answers_exactly_the_tokens_that_may_use_it() {
         let path = filled(route.path);
         for (token, may_write, only_app) in TOKENS {
             let panel = Panel::with_token(FakeControl::default(), token).await;
-            let writes = matches!(route.needs, Needs::Write(_) | Needs::AdminWrite(_) | Needs::Own(_));
-            let answer = match writes || is_form(&panel, &path).await {
+            let answer = match is_form(&route) || answers_no_get(&panel, &path).await {
                 true => panel.post(&path, "confirm=shop").await,
                 false => panel.get(&path).await,
             };
