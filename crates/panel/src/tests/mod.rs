@@ -115,13 +115,14 @@ impl Panel {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .extension(BaseUrl(BASE.into()));
         let request = request.body(Body::from(body)).expect("a request");
+        let path = request.uri().path().to_owned();
         let answer = self.router.clone().oneshot(request).await.expect("an answer");
         let status = answer.status().as_u16();
         let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let location = location.to_owned();
         let is_stream = answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
-        let body = match is_stream {
-            // It does not end by itself.
+        let body = match is_stream && path.ends_with("/events") {
+            // The events of a live page do not end by themselves.
             true => Vec::new(),
             false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body").into(),
         };
