@@ -27,6 +27,9 @@ pub use devtools::{Resource, Theme};
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// The property that holds an element's id, as the WebDriver standard defines it.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+/// Chromium drops connections that it is opening while an address of this machine appears or disappears, as those of
+/// containers do.
+const NETWORK_CHANGED: &str = "ERR_NETWORK_CHANGED";
 /// How often [`Browser::tab_until`] presses Tab. No page has as many elements that take the focus.
 const MAX_TABS: usize = 100;
 
@@ -107,7 +110,11 @@ impl Browser {
 
     /// Opens a page in the current tab and waits until it is loaded.
     pub async fn go(&self, url: &str) -> Result<()> {
-        self.post("url", json!({ "url": url })).await.map(drop)
+        let look = async || match self.post("url", json!({ "url": url })).await {
+            Err(error) if error.to_string().contains(NETWORK_CHANGED) => Ok(None),
+            loaded => Ok(Some(loaded)),
+        };
+        self.until(url, look).await?.map(drop)
     }
 
     /// Loads the page again, as the browser's button does.

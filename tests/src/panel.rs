@@ -9,7 +9,7 @@ use crate::installation::Installation;
 /// The pages of the panel and its dialogues, for an app `shop` with two deployments that served. Each has a short name.
 pub const PAGES: &[(&str, &str)] = &[
     ("apps", "/"),
-    ("new", "/apps/new"),
+    ("new", "/new-app"),
     ("app", "/apps/shop"),
     ("restart", "/apps/shop?action=restart"),
     ("rebuild", "/apps/shop?action=rebuild"),

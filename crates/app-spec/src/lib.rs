@@ -73,3 +73,4 @@ pub use spec::{
     Termination, Worker,
 };
 pub use value::Seal;
+pub use value::form::nearest_name;

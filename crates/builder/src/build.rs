@@ -11,7 +11,6 @@ use source::{
 };
 use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::Instant;
 
 use crate::bases;
 use crate::recipe::{Cache, KnownImage, Recipe, identity};
@@ -76,11 +75,10 @@ impl Builder {
         self.fetch(recipe, &recipe.git_ref, log).await
     }
 
-    /// Looks up the newest commit of a reference for display, until `deadline`. Changes nothing that builds use: at most
-    /// the mirror gains objects. Errors: those of [`Source::fetch`].
-    pub async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError> {
-        let options = FetchOptions { deadline: Some(deadline), ..FetchOptions::default() };
-        self.source.fetch(repo, git_ref, options, |_| {}).await
+    /// Looks up the newest commit of a reference for display. Changes nothing that builds use: at most the mirror gains
+    /// objects. Dropping the future ends the look-up. Errors: those of [`Source::fetch`].
+    pub async fn head(&self, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
+        self.source.fetch(repo, git_ref, FetchOptions::default(), |_| {}).await
     }
 
     /// Checks that a build would find its directory and its Dockerfile in a commit that was looked up.

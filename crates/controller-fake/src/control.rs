@@ -32,6 +32,8 @@ pub struct FakeControl {
     pub deployments: Vec<DeploymentView>,
     /// One line for each call.
     pub calls: Mutex<Vec<String>>,
+    /// The spec of the app, if it is not that of the samples.
+    pub spec: Option<serde_json::Value>,
     /// Returned once instead of the result.
     pub failure: Mutex<Option<ControlError>>,
     /// Number of apps. All are equal.
@@ -65,6 +67,7 @@ impl Default for FakeControl {
         Self {
             deployments: vec![samples::deployment(1, Stage::Active), samples::deployment(2, Stage::Rolling)],
             calls: Mutex::default(),
+            spec: None,
             failure: Mutex::default(),
             apps: 1,
             updated: Mutex::default(),
@@ -105,7 +108,8 @@ impl FakeControl {
     }
 
     fn app(&self) -> AppView {
-        AppView { pinned: self.pinned.clone(), ..samples::app(&self.deployments) }
+        let sample = samples::app(&self.deployments);
+        AppView { pinned: self.pinned.clone(), spec: self.spec.clone().unwrap_or(sample.spec.clone()), ..sample }
     }
 
     fn newest(&self) -> DeploymentView {
@@ -237,6 +241,11 @@ impl Control for FakeControl {
     async fn preview_rollback(&self, _: &AppId, to: &DeploymentId) -> Result<Preview, ControlError> {
         self.record(format!("preview_rollback {to}"))?;
         Ok(Preview::default())
+    }
+
+    async fn preview_revert(&self, _: &AppId) -> Result<Preview, ControlError> {
+        self.record("preview_revert".into())?;
+        Ok(Preview { steps: vec!["return to commit 111111111111 of web and its image".into()], ..Preview::default() })
     }
 
     async fn deployments(&self, _: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError> {

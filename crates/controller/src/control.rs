@@ -184,8 +184,8 @@ pub trait Control: Send + Sync + 'static {
     /// Returns how many bytes the ingress sent to clients of each app on the day, in UTC, that contains `at`.
     async fn bandwidth(&self, apps: &[AppId], at: Timestamp) -> Result<Vec<u64>, ControlError>;
 
-    /// Ticks when records of any app change, or the sentences about what it waits for. Countdowns in these sentences
-    /// change once a second. Other facts, such as [`Self::engine_problem`] and samples, do not tick.
+    /// Ticks when records of any app change, or the sentences about what it waits for, and when [`Self::engine_problem`]
+    /// begins or ends. Countdowns in these sentences change once a second. Samples do not tick.
     fn changes(&self) -> watch::Receiver<u64>;
 
     /// Returns CPU and memory of the instances and databases that ran in the last hour, by component and slot, and as far
@@ -241,6 +241,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Previews a rollback. Errors: those of the rollback.
     async fn preview_rollback(&self, app: &AppId, to: &DeploymentId) -> Result<Preview, ControlError>;
+
+    /// Previews a revert of the rollback that the app is pinned to. Errors: those of [`Self::revert_rollback`].
+    async fn preview_revert(&self, app: &AppId) -> Result<Preview, ControlError>;
 
     /// Looks up the newest commit of each source in the app's newest spec, without building. Takes up to ten seconds if a
     /// server does not answer.

@@ -88,15 +88,19 @@ pub(crate) struct EngineWatch {
 }
 
 impl EngineWatch {
-    /// Starts watching until `stop` is cancelled.
-    pub fn start(engine: Arc<dyn Engine>, stop: tokio_util::sync::CancellationToken) -> Self {
+    /// Starts watching until `stop` is cancelled. `changes` ticks when the engine stops answering, and when it answers again.
+    pub fn start(
+        engine: Arc<dyn Engine>,
+        changes: watch::Sender<u64>,
+        stop: tokio_util::sync::CancellationToken,
+    ) -> Self {
         let (sender, view) = watch::channel(Arc::new(EngineView::default()));
         let look = Arc::new(Notify::new());
         let (sender, suspects, suspected) = (Arc::new(sender), Arc::new(Mutex::default()), Arc::new(Notify::new()));
         let reports = Arc::new(Mutex::new(EventReports::default()));
         let list = {
             let (engine, sender, look, reports) = (engine.clone(), sender.clone(), look.clone(), reports.clone());
-            move || list_forever(engine.clone(), sender.clone(), look.clone(), reports.clone())
+            move || list_forever(engine.clone(), sender.clone(), changes.clone(), look.clone(), reports.clone())
         };
         let listen = {
             let (engine, look) = (engine.clone(), look.clone());
@@ -164,6 +168,7 @@ type SharedReports = Arc<Mutex<EventReports>>;
 async fn list_forever(
     engine: Arc<dyn Engine>,
     sender: Arc<watch::Sender<Arc<EngineView>>>,
+    changes: watch::Sender<u64>,
     look: Arc<Notify>,
     reports: SharedReports,
 ) {
@@ -201,6 +206,9 @@ async fn list_forever(
                 RETRY
             }
         };
+        if before.unreachable.is_some() != sender.borrow().unreachable.is_some() {
+            changes.send_modify(|ticks| *ticks += 1);
+        }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = look.notified() => tokio::time::sleep(BURST).await,

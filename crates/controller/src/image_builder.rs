@@ -4,7 +4,6 @@
 use async_trait::async_trait;
 use builder::{BuildError, Builder, Built, ImageLookup, LogSink, Recipe};
 use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError};
-use tokio::time::Instant;
 
 /// Resolving and building are separate calls, so that the controller can record the commit before it builds.
 #[async_trait]
@@ -13,8 +12,8 @@ pub(crate) trait ImageBuilder: Send + Sync {
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError>;
     /// Removes the mirrors of all repositories except these. Returns how many were removed.
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
-    /// The newest commit of a reference, looked up for display until `deadline`.
-    async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError>;
+    /// The newest commit of a reference, looked up for display.
+    async fn head(&self, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError>;
     /// Checks that a build would find its directory and its Dockerfile in a commit that was looked up.
     async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError>;
     /// The commit that a recipe's branch points to now.
@@ -39,8 +38,8 @@ impl ImageBuilder for Builder {
         self.source().remove_mirrors_except(keep).await
     }
 
-    async fn head(&self, repo: &RepoUrl, git_ref: &GitRef, deadline: Instant) -> Result<Resolved, SourceError> {
-        Builder::head(self, repo, git_ref, deadline).await
+    async fn head(&self, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
+        Builder::head(self, repo, git_ref).await
     }
 
     async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError> {

@@ -100,7 +100,8 @@ pub(crate) async fn take_over(
     let stop = fence.lost().child_token();
     let states = load(&store).await?;
     engine.remember(states.iter().flat_map(made_containers).collect());
-    let watch = EngineWatch::start(engine.clone(), stop.clone());
+    let changes = watch::channel(0).0;
+    let watch = EngineWatch::start(engine.clone(), changes.clone(), stop.clone());
     let on_record = store.app_ids().await.map_err(failed)?;
     let consoles = store.consoles().await.map_err(failed)?;
     let deleted = store.deleted_apps().await.map_err(failed)?;
@@ -114,7 +115,7 @@ pub(crate) async fn take_over(
         image_builder,
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),
-        changes: watch::channel(0).0,
+        changes,
         deployment_ends: watch::channel(0).0,
         fence: fence.clone(),
         networks: Mutex::new(()),

@@ -13,18 +13,20 @@
 //! - `live`: server-sent events for pages that show what happens now;
 //! - `apps`: the list of apps; `app`: the pages of one; `new_app`: creating one; `actions`: the dialogues that change an app;
 //! - `deployment`: the live page of a deployment;
+//! - `settings`: an app's spec and variables; `tokens`: tokens, sessions and the audit trail; `host`: engine, disk, images;
 //! - `logs` and `console`: the logs of an app, and shells in its instances; `limit`: how many of them may be open;
-//! - [`ui`]: the layout and the components that every page uses;
-//! - [`assets`]: the style sheet, the script and the icon, under addresses that change with their content.
+//! - `ui`: the layout and the components that every page uses;
+//! - `assets`: the style sheet, the script and the icon, under addresses that change with their content.
 #![warn(missing_docs)]
 
 mod actions;
 mod app;
 mod apps;
-pub mod assets;
+mod assets;
 mod console;
 mod deployment;
 mod error_page;
+mod host;
 mod limit;
 mod live;
 mod logs;
@@ -33,8 +35,10 @@ mod request;
 mod routes;
 mod security_headers;
 mod session;
+mod settings;
 #[cfg(test)]
 mod tests;
-pub mod ui;
+mod tokens;
+mod ui;
 
 pub use routes::router;

@@ -15,25 +15,30 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use controller::Control;
+use controller::view::{Caller, TokenApp, TokenScope, TokenView};
 use futures::future::{BoxFuture, FutureExt};
 use futures::{Stream, StreamExt, stream};
 use maud::{Markup, PreEscaped};
+use rollout::time::Timestamp;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
-use tracing::debug;
-use web::{HttpError, Identity, Stop};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+use web::{Access, HttpError, Identity, Stop};
 
 use crate::limit::Limit;
 use crate::request::PageRequest;
-use crate::ui::page::engine_banner;
+use crate::ui::page::{engine_banner, outdated_banner};
 
 /// Shortest time between two renderings of a page. Changes in between become one event.
 const SPACING: Duration = Duration::from_millis(50);
-/// Waits this many times as long as the rendering took, so that pages take at most a fifth of a core each.
-const SPARING: u32 = 4;
-/// Time to the next attempt if a page cannot be rendered now.
+/// The pause after a rendering is at least this many times as long as the rendering, so that each page takes at most a fifth
+/// of a core.
+const PAUSE_RATIO: u32 = 4;
+/// A rendering that takes longer counts as failed.
+const RENDER_WITHIN: Duration = Duration::from_secs(10);
+/// Time to the next attempt after a failed rendering.
 const RETRY: Duration = Duration::from_secs(1);
 /// A comment this often shows the browser and proxies that the connection is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -41,6 +46,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const STREAMS_PER_SESSION: usize = 256;
 /// Open streams of all sessions. The server accepts 1,024 connections.
 const STREAMS: usize = 512;
+
+/// The last event of a page about something that no longer exists.
+const DELETED: &str = "What this page shows was deleted.";
 
 /// The live parts of a page.
 pub(crate) struct Fragments {
@@ -66,7 +74,7 @@ impl Fragments {
     }
 }
 
-type Render = Box<dyn Fn() -> BoxFuture<'static, Result<Fragments, HttpError>> + Send>;
+type Render = Box<dyn Fn(Access) -> BoxFuture<'static, Result<Fragments, HttpError>> + Send>;
 
 /// The live pages of all sessions. Cheap to clone.
 #[derive(Clone)]
@@ -91,15 +99,21 @@ impl LivePages {
         }))
     }
 
-    /// Answers with the events of a page. `page` identifies what `render` shows to a token with these rights; other
-    /// viewers may get the same rendering. Ends when the session or its token ends, when the server stops, and after
-    /// `render` has answered 404. The banner about the engine is a fragment of every page. Errors: too many streams are open.
-    pub fn events<F, R>(&self, request: &PageRequest, page: String, render: F) -> Result<Response, HttpError>
+    /// Answers with the events of a page. `page` identifies what `render` shows; all viewers with the same rights get the
+    /// same rendering. `render` gets an access with these rights, which names no token. The stream ends when the session or
+    /// its token ends, when the server stops, and after `render` has answered 404. If too many streams are open, its only
+    /// event says so. The banners about the engine, and about a page that cannot be rendered, are fragments of every page.
+    pub fn events<F, R>(&self, request: &PageRequest, page: String, render: F) -> Response
     where
-        F: Fn() -> R + Send + 'static,
+        F: Fn(Access) -> R + Send + 'static,
         R: Future<Output = Result<Fragments, HttpError>> + Send + 'static,
     {
-        let permit = self.0.streams.open(&request.session.id).map_err(HttpError::too_many)?;
+        let permit = match self.0.streams.open(&request.session.id) {
+            Ok(permit) => permit,
+            Err(why) => {
+                return answer(stream::iter([LiveEvent::End(format!("This page is not kept up to date. {why}."))]));
+            }
+        };
         let key = Key { page, rights: Rights::of(&request.access.identity) };
         let (stop, session_ended) = (self.0.stop.clone(), request.ended());
         let ended = async move {
@@ -108,19 +122,17 @@ impl LivePages {
                 () = session_ended => {}
             }
         };
-        let events = self.view(key, Box::new(move || render().boxed())).take_until(Box::pin(ended)).map(move |event| {
+        let events = self.view(key, Box::new(move |access| render(access).boxed())).take_until(Box::pin(ended));
+        answer(events.map(move |event| {
             let _permit = &permit;
-            Ok::<_, Infallible>(event.into())
-        });
-        let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
-        // A proxy that collects the answer would delay the events.
-        Ok(([("x-accel-buffering", "no")], answer).into_response())
+            event
+        }))
     }
 
     /// The events for one viewer.
     fn view(&self, key: Key, render: Render) -> impl Stream<Item = LiveEvent> + Send + use<> {
         let renderer = self.renderer(key, render);
-        let viewer = Viewer { shown: renderer.shown.clone(), seen: 0, is_gone: false, _renderer: renderer };
+        let viewer = Viewer { shown: renderer.shown.clone(), seen: 0, has_ended: false, _renderer: renderer };
         stream::unfold(viewer, async |mut viewer| Some((viewer.next().await?, viewer)))
     }
 
@@ -131,7 +143,7 @@ impl LivePages {
             return shared;
         }
         let (sender, shown) = watch::channel(Shown::default());
-        let task = tokio::spawn(keep_rendered(sender, self.0.control.clone(), render));
+        let task = tokio::spawn(keep_rendered(sender, key.rights.access(self.0.control.clone()), render));
         let renderer = Arc::new(Renderer { shown, task });
         renderers.insert(key, Arc::downgrade(&renderer));
         renderer
@@ -150,7 +162,8 @@ struct Key {
 struct Rights {
     admin: bool,
     may_write: bool,
-    only_app: Option<String>,
+    /// Id and name.
+    only_app: Option<(String, String)>,
 }
 
 impl Rights {
@@ -158,8 +171,24 @@ impl Rights {
         Self {
             admin: matches!(identity, Identity::Admin),
             may_write: identity.may_write(),
-            only_app: identity.only_app().map(|it| it.id.to_string()),
+            only_app: identity.only_app().map(|it| (it.id.to_string(), it.name.clone())),
         }
+    }
+
+    /// An access with these rights. It has no other fact about a viewer, so no rendering can show one to another viewer.
+    fn access(&self, control: Arc<dyn Control>) -> Access {
+        let token = TokenView {
+            id: String::new(),
+            name: String::new(),
+            scope: if self.may_write { TokenScope::Write } else { TokenScope::Read },
+            app: self.only_app.clone().map(|(id, name)| TokenApp { id: id.as_str().into(), name }),
+            created: Timestamp(0),
+            expires: None,
+            remaining: None,
+        };
+        let identity = if self.admin { Identity::Admin } else { Identity::Token(token) };
+        let caller = Caller { token_hash: String::new(), idempotency_key: None, actor: identity.actor(), audit: None };
+        Access { control, caller, identity, base: String::new() }
     }
 }
 
@@ -176,29 +205,32 @@ impl Drop for Renderer {
 }
 
 /// Renders at each change, and after the time that the page itself names.
-async fn keep_rendered(shown: watch::Sender<Shown>, control: Arc<dyn Control>, render: Render) {
-    let mut changes = control.changes();
+async fn keep_rendered(shown: watch::Sender<Shown>, access: Access, render: Render) {
+    let mut changes = access.control.changes();
+    let mut is_failing = false;
     loop {
         // A change during the rendering may be missing in it, so it causes another one.
         changes.mark_unchanged();
         let began = Instant::now();
-        let again_after = match render().await {
-            Ok(mut fragments) => {
-                fragments.add("engine", engine_banner(control.engine_problem().as_deref()));
-                let again_after = fragments.again_after;
-                shown.send_if_modified(|it| it.update(fragments));
-                again_after
-            }
-            Err(error) if error.status == StatusCode::NOT_FOUND => {
-                shown.send_modify(|it| it.gone = Some(error.message));
+        let (mut fragments, problem) = match timeout(RENDER_WITHIN, render(access.clone())).await {
+            Ok(Ok(fragments)) => (fragments, None),
+            Ok(Err(error)) if error.status == StatusCode::NOT_FOUND => {
+                // The message of the error may contain names of other apps.
+                shown.send_modify(|it| it.has_ended = true);
                 return;
             }
-            Err(error) => {
-                debug!(error = error.message, cause = error.cause, "a live page keeps its last state");
-                RETRY
-            }
+            Ok(Err(error)) => (Fragments::new(RETRY), Some(error)),
+            Err(_) => (Fragments::new(RETRY), Some(HttpError::gateway_timeout("The server did not read it in time"))),
         };
-        sleep(SPACING.max(began.elapsed() * SPARING)).await;
+        if let Some(error) = problem.as_ref().filter(|_| !is_failing) {
+            warn!(cause = error.cause, "a live page keeps its last state: {}", error.message);
+        }
+        is_failing = problem.is_some();
+        fragments.add("engine", engine_banner(access.control.engine_problem().as_deref()));
+        fragments.add("outdated", outdated_banner(problem.as_ref().map(|it| it.message.as_str())));
+        let again_after = fragments.again_after;
+        shown.send_if_modified(|it| it.update(fragments));
+        sleep(SPACING.max(began.elapsed() * PAUSE_RATIO)).await;
         tokio::select! {
             Ok(()) = changes.changed() => {}
             () = sleep(again_after) => {}
@@ -211,8 +243,8 @@ async fn keep_rendered(shown: watch::Sender<Shown>, control: Arc<dyn Control>, r
 struct Shown {
     version: u64,
     fragments: BTreeMap<String, Fragment>,
-    /// Why the page no longer exists.
-    gone: Option<String>,
+    /// What the page shows was deleted.
+    has_ended: bool,
 }
 
 struct Fragment {
@@ -247,7 +279,7 @@ impl Shown {
 struct Viewer {
     shown: watch::Receiver<Shown>,
     seen: u64,
-    is_gone: bool,
+    has_ended: bool,
     _renderer: Arc<Renderer>,
 }
 
@@ -256,23 +288,30 @@ struct Viewer {
 enum LiveEvent {
     /// JSON: the fragments that changed, by id.
     Fragments(String),
-    /// Why the page no longer exists. Nothing follows.
-    Gone(String),
+    /// Why nothing follows. For people.
+    End(String),
 }
 
 impl From<LiveEvent> for Event {
     fn from(event: LiveEvent) -> Self {
         match event {
             LiveEvent::Fragments(data) => Event::default().event("fragments").data(data),
-            LiveEvent::Gone(message) => Event::default().event("gone").data(json!({ "message": message }).to_string()),
+            LiveEvent::End(message) => Event::default().event("end").data(json!({ "message": message }).to_string()),
         }
     }
+}
+
+fn answer(events: impl Stream<Item = LiveEvent> + Send + 'static) -> Response {
+    let events = events.map(|event| Ok::<_, Infallible>(event.into()));
+    let answer = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    // A proxy that collects the answer would delay the events.
+    ([("x-accel-buffering", "no")], answer).into_response()
 }
 
 impl Viewer {
     /// Waits for the next event. `None`: nothing follows.
     async fn next(&mut self) -> Option<LiveEvent> {
-        if self.is_gone {
+        if self.has_ended {
             return None;
         }
         loop {
@@ -285,9 +324,9 @@ impl Viewer {
 
     fn unseen(&mut self) -> Option<LiveEvent> {
         let shown = self.shown.borrow_and_update();
-        if let Some(message) = &shown.gone {
-            self.is_gone = true;
-            return Some(LiveEvent::Gone(message.clone()));
+        if shown.has_ended {
+            self.has_ended = true;
+            return Some(LiveEvent::End(DELETED.to_owned()));
         }
         let data = (shown.version > self.seen).then(|| shown.since(self.seen));
         self.seen = shown.version;

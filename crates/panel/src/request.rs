@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use maud::Markup;
+use tracing::error;
 use web::{Access, HttpError};
 
 use crate::session::{MAX_FORM, Session};
@@ -97,10 +98,18 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
 }
 
 impl PageRequest {
-    /// Completes when the session of this request ends. What stays open after the answer ends then, too.
+    /// Completes when the session of this request ends. The streams and consoles that the request opened end then.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let (control, session) = (self.access.control.clone(), self.session.id.clone());
         async move { control.session_ended(&session).await }
+    }
+
+    /// Logs the cause of a refusal that the answer shows, and returns its status.
+    pub fn refused(&self, refusal: &HttpError) -> StatusCode {
+        if let Some(cause) = &refusal.cause {
+            error!(path = self.path, cause, "{}", refusal.message);
+        }
+        refusal.status
     }
 
     /// Answers with a page. `content` begins with the page's `h1`.

@@ -15,7 +15,7 @@ use crate::limit::Limit;
 use crate::live::LivePages;
 use crate::security_headers::security_headers;
 use crate::session::{MAX_FORM, SessionCookie, guard};
-use crate::{actions, app, apps, assets, console, deployment, logs, new_app, session};
+use crate::{actions, app, apps, assets, console, deployment, host, logs, new_app, session, settings, tokens};
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -51,6 +51,9 @@ pub(crate) fn table() -> Vec<Route> {
         actions::routes(),
         logs::routes(),
         console::routes(),
+        settings::routes(),
+        tokens::routes(),
+        host::routes(),
     ];
     pages.into_iter().flatten().collect()
 }

@@ -1,6 +1,8 @@
 //! What happened to the instances of a deployment, as one lane per component.
 
 use chrono::{DateTime, Utc};
+use serde::de::IntoDeserializer;
+use serde::de::value::{self, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
 use crate::time;
@@ -68,10 +70,16 @@ pub enum Transition {
 }
 
 impl Transition {
+    /// The transition to a phase of an instance, by the name of the phase: `ready`.
+    pub fn to_phase(name: &str) -> Self {
+        let name: StrDeserializer<'_, value::Error> = name.into_deserializer();
+        Self::deserialize(name).unwrap_or_default()
+    }
+
     /// Where an instance stands after it.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Existed => "serving before",
+            Self::Existed => "running before",
             Self::Intended => "planned",
             Self::Created => "created",
             Self::Starting => "starting",
@@ -107,14 +115,7 @@ pub struct LaneInstance {
     pub times: Vec<(Transition, Option<DateTime<Utc>>)>,
 }
 
-impl LaneInstance {
-    /// When this last happened to the instance.
-    pub fn time_of(&self, transition: Transition) -> Option<DateTime<Utc>> {
-        self.times.iter().rev().find(|(it, _)| *it == transition)?.1
-    }
-}
-
-/// The lanes of a timeline that is in time order: services, then workers, each by name.
+/// The lanes of a timeline that is in time order, in the order in which their components appear in it.
 pub fn lanes(timeline: &[InstanceTransition]) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = Vec::new();
     for it in timeline {
@@ -125,10 +126,6 @@ pub fn lanes(timeline: &[InstanceTransition]) -> Vec<Lane> {
         });
         add(&mut lanes[index].instances, it);
     }
-    lanes.sort_by(|one, other| {
-        let key = |it: &Lane| (it.component_type.clone(), it.component_name.clone());
-        key(one).cmp(&key(other))
-    });
     lanes.iter_mut().for_each(|lane| lane.instances.sort_by_key(|it| it.latest.slot));
     lanes
 }
@@ -185,9 +182,9 @@ mod tests {
         let table: [(&str, &[Row<'_>], &[&str]); 5] = [
             ("an older version recorded nothing", &[], &[]),
             (
-                "services come before workers, and both by name",
+                "components come in the order in which they appear",
                 &[("mill", "m", 0, Intended), ("web", "w", 0, Intended), ("api", "a", 0, Created)],
-                &["api: a created", "web: w planned", "mill: m planned"],
+                &["mill: m planned", "web: w planned", "api: a created"],
             ),
             (
                 "the old instance of a slot comes before the new one",
@@ -198,7 +195,7 @@ mod tests {
                     ("web", "new0", 0, Routed),
                     ("web", "old0", 0, Draining),
                 ],
-                &["web: old0 draining, new0 routed, old1 serving before"],
+                &["web: old0 draining, new0 routed, old1 running before"],
             ),
             (
                 "slots are numbers",
@@ -221,9 +218,14 @@ mod tests {
         let rows = [("web", "w", 0, Ready), ("web", "w", 0, Unready), ("web", "w", 0, Ready)];
         let lanes = lanes(&timeline(&rows));
         let instance = &lanes[0].instances[0];
-        assert_eq!(instance.times.iter().map(|it| it.0).collect::<Vec<_>>(), [Ready, Unready, Ready]);
-        assert_eq!(instance.time_of(Ready), DateTime::from_timestamp(2, 0));
-        assert_eq!(instance.time_of(Gone), None);
+        let times = [Ready, Unready, Ready].into_iter().zip((0..3).map(|second| DateTime::from_timestamp(second, 0)));
+        assert_eq!(instance.times, times.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn each_phase_of_an_instance_has_a_transition() {
+        assert_eq!(["ready", "unready", "stopped"].map(Transition::to_phase), [Ready, Unready, Stopped]);
+        assert_eq!(Transition::to_phase("cloned"), Unknown);
     }
 
     #[test]

@@ -55,6 +55,7 @@ async fn run() -> Result<()> {
     camera
         .take(&panel.browser, &panel.url(""), &[("rolling", "/apps/shop/deployments/3"), ("busy", "/apps/shop")])
         .await?;
+    panel.go("/apps/shop/deployments/3").await?;
     panel.until_phase("Active").await?;
     repo.write(
         "Dockerfile",

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::Browser;
+use super::{Browser, NETWORK_CHANGED};
 
 /// The theme that the browser asks pages for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +44,13 @@ impl Browser {
     }
 
     /// The errors in the console since the last call: exceptions, files that are missing, refusals of the content
-    /// security policy.
+    /// security policy. Without those that the machine's network causes.
     pub async fn console_errors(&self) -> Result<Vec<String>> {
         let log = self.post("se/log", json!({ "type": "browser" })).await?;
         let log = log.as_array().context("a log")?;
-        let errors = log.iter().filter(|entry| entry["level"] == "SEVERE");
-        Ok(errors.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect())
+        let errors =
+            log.iter().filter(|entry| entry["level"] == "SEVERE").filter_map(|entry| entry["message"].as_str());
+        Ok(errors.filter(|message| !message.contains(NETWORK_CHANGED)).map(str::to_owned).collect())
     }
 
     /// The page and all files that it has loaded so far.

@@ -17,7 +17,7 @@ async fn running(at: &Installation) -> BTreeMap<String, Vec<String>> {
 async fn an_empty_panel_leads_to_a_running_app() {
     let Some(panel) = panel().await else { return };
     let browser = &panel.browser;
-    browser.click(link("New app")).await.unwrap();
+    browser.click(link("Create the first app")).await.unwrap();
     browser.fill(field("App spec, in YAML or JSON"), &shop()).await.unwrap();
     browser.click(button("Check the spec")).await.unwrap();
     // What was understood, before anything exists.
@@ -108,7 +108,7 @@ async fn a_rebuild_a_failure_with_its_log_and_a_rollback() {
     assert!(second["web"].iter().all(|id| !first["web"].contains(id)), "{second:?}");
     assert!(page(&panel.at, "/").await.starts_with("web 2"));
     let log = run_cli(&panel.at, &["apps", "logs", "shop", "web", "--type", "build", "--deployment", "2"]).await.out;
-    assert!(log.contains("COPY page /page") && !log.contains("(cached)"), "{log}");
+    assert!(log.contains("COPY page /page") && log.contains("without the build cache"), "{log}");
 
     write_version(&web, "3", "ENV EXIT_AFTER_MS=1\nENV PRINT=the-licence-has-expired");
     web.commit("the third version").unwrap();

@@ -10,12 +10,23 @@ async fn a_live_page_recovers_by_itself_after_serve_was_killed_during_a_roll() {
     let Some(mut panel) = panel().await else { return };
     let slow = shop().replace("{key: NAME,", "{key: START_DELAY_MS, value: '1000'}, {key: NAME,");
     panel.at.create(&slow).await.unwrap();
-    let before = panel.at.containers("shop").await.unwrap();
-    panel.at.restart("shop", &[]).await.unwrap();
-    panel.go("/apps/shop/deployments/2").await.unwrap();
+    // A restart may be over before its page is open. Then another one follows.
+    let mut number = 1;
+    let before = loop {
+        let before = panel.at.containers("shop").await.unwrap();
+        panel.at.restart("shop", &[]).await.unwrap();
+        number += 1;
+        panel.go(&format!("/apps/shop/deployments/{number}")).await.unwrap();
+        let look = async || {
+            let text = panel.browser.text(css("main")).await?;
+            Ok(["starting", "Active"].into_iter().find(|it| text.contains(it)))
+        };
+        if panel.browser.until("an instance that starts", look).await.unwrap() == "starting" {
+            break before;
+        }
+    };
     // Is lost if the page is loaded again.
     panel.browser.run("window.sameDocument = true", &[]).await.unwrap();
-    panel.browser.until_shows(css("main .lane"), "starting").await.unwrap();
 
     panel.at.kill_serve();
     panel.browser.until_shows(css("#connection"), "Connection lost").await.unwrap();

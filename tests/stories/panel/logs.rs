@@ -42,7 +42,7 @@ async fn logs_are_followed_paused_filtered_searched_and_downloaded() {
 
     browser.click(button("Pause")).await.unwrap();
     page(&panel.at, "/three").await;
-    browser.until_shows(css("#log-note"), "1 newer line").await.unwrap();
+    browser.until_shows(css("#log-note"), "Paused. 1 newer line waits.").await.unwrap();
     assert!(!browser.text(css("#log")).await.unwrap().contains("/three"));
     browser.click(button("Pause")).await.unwrap();
     browser.until_shows(css("#log"), "asked for /three").await.unwrap();

@@ -7,6 +7,7 @@ mod killed;
 mod logs;
 mod pages;
 mod safety;
+mod settings;
 mod texts;
 
 use boatyard_tests::browser::Browser;

@@ -31,7 +31,6 @@ services:
   routes: [{{path: /}}]
   envs:
   - {{key: PRINT, value: '{text}', scope: RUN_TIME}}
-  - {{key: '<b>KEY</b>', value: '{text}', scope: RUN_TIME}}
   health_check: {{http_path: /health, period_seconds: 1}}
 ",
         text = quoted()
@@ -60,11 +59,12 @@ services:
     }
 
     // A spec that cannot be read comes back with its problem.
-    panel.go("/apps/new").await.unwrap();
+    panel.go("/new-app").await.unwrap();
     let editor = field("App spec, in YAML or JSON");
-    browser.fill(editor, &format!("name: shop\nservices: '{}'\n", quoted())).await.unwrap();
+    let text = format!("name: shop\nservices:\n- name: web\n  envs: [{{key: '{}', value: a}}]\n", quoted());
+    browser.fill(editor, &text).await.unwrap();
     browser.click(button("Check the spec")).await.unwrap();
-    browser.until_shows(css(".problems"), "<script>hacked=1</script>").await.unwrap();
+    browser.until_shows(css(".problems"), "is not the name of a variable").await.unwrap();
     let text = browser.property(css("textarea"), "value").await.unwrap();
     assert!(text.as_str().unwrap().contains(&quoted()), "{text}");
     browser.console_errors().await.unwrap();

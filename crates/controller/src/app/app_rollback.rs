@@ -72,7 +72,7 @@ impl AppTask {
     /// The rollback stays, and the app takes new deployments. A commit is also accepted while the rollback is under way.
     pub(super) async fn commit_rollback(&mut self) -> Result<(), ControlError> {
         self.check_not_deleted()?;
-        let pinned = self.pinned("commit")?.number;
+        let pinned = pinned(&self.cx.records, "commit")?.number;
         info!(number = pinned, "rollback committed");
         let app = App { pinned: None, updated: clock::now(), ..self.cx.records.app.clone() };
         Ok(self.cx.commit(vec![Change::App(app)]).await?)
@@ -90,28 +90,15 @@ impl AppTask {
         if let Some(same) = self.repeated(&ask, &RollbackKind::Revert).await? {
             return Ok(same);
         }
-        let mut pinned = self.pinned("revert")?.clone();
-        let Some(before) = pinned.app_rollback.as_ref().and_then(|it| it.before.clone()) else {
-            return Err(ControlError::Conflict(format!(
-                "deployment {} has no record of what served before it. Keep it, then deploy a spec: \
-                 boatyard apps rollback commit {}",
-                pinned.number, self.cx.records.app.name
-            )));
-        };
-        let has_begun = pinned.stage != Stage::Pending;
+        let Revert { mut pinned, spec, rollback } = revert(&self.cx.records)?;
         let ask = DeployRequest { cause: format!("revert of the rollback, deployment {}", pinned.number), ..ask };
         let mut app = self.cx.records.app.clone();
-        app.spec = before.spec.clone();
+        app.spec = spec.clone();
         (app.updated, app.pinned) = (clock::now(), None);
         app.deployments += 1;
-        let mut deployment = self.new_deployment(&ask, before.spec, app.deployments);
-        deployment.cloned_from = has_begun.then(|| before.version.deployment.clone());
-        deployment.app_rollback = Some(AppRollback {
-            action: RollbackAction::Revert,
-            to: has_begun.then_some(before.version),
-            is_exact: has_begun && before.is_exact,
-            before: None,
-        });
+        let mut deployment = self.new_deployment(&ask, spec, app.deployments);
+        deployment.cloned_from = rollback.to.as_ref().map(|it| it.deployment.clone());
+        deployment.app_rollback = Some(rollback);
         let mut changes = Vec::new();
         if !pinned.stage.is_ended() {
             pinned.cancel_requested = true;
@@ -120,22 +107,53 @@ impl AppTask {
         self.admit_deployment(snapshot, app, deployment, &ask.caller, changes).await
     }
 
-    /// The rollback that the app is pinned to. `action`: "commit" or "revert". Errors: the app is not pinned.
-    fn pinned(&self, action: &str) -> Result<&Deployment, ControlError> {
-        let (records, name) = (&self.cx.records, &self.cx.records.app.name);
-        let pinned = records.app.pinned.as_ref().and_then(|id| records.deployment(id));
-        pinned.ok_or_else(|| {
-            ControlError::Conflict(format!(
-                "nothing to {action}: app {name} is not pinned to a rollback. To roll it back: \
-                 boatyard apps rollback {name} --deployment NUMBER"
-            ))
-        })
-    }
-
     /// Refuses new deployments of an app that is pinned to a rollback.
     pub(super) fn check_not_pinned(&self) -> Result<(), ControlError> {
         check_not_pinned(&self.cx.records)
     }
+}
+
+/// The rollback that the app is pinned to. `action`: "commit" or "revert". Errors: the app is not pinned.
+fn pinned<'a>(state: &'a AppState, action: &str) -> Result<&'a Deployment, ControlError> {
+    let (app, name) = (&state.app, &state.app.name);
+    let pinned = app.pinned.as_ref().and_then(|id| state.deployments.iter().find(|it| it.id == *id));
+    pinned.ok_or_else(|| {
+        ControlError::Conflict(format!(
+            "nothing to {action}: app {name} is not pinned to a rollback. To roll it back: \
+             boatyard apps rollback {name} --deployment NUMBER"
+        ))
+    })
+}
+
+/// What a revert does.
+pub(crate) struct Revert {
+    /// The rollback that it undoes.
+    pub pinned: Deployment,
+    /// The spec that it deploys, as stored.
+    pub spec: serde_json::Value,
+    /// The images that it returns to. A rollback that has not begun left what serves as it was.
+    pub rollback: AppRollback,
+}
+
+/// The revert of the rollback that the app is pinned to. Errors: the app is not pinned, or the rollback has no record of
+/// what served before it.
+pub(crate) fn revert(state: &AppState) -> Result<Revert, ControlError> {
+    let pinned = pinned(state, "revert")?.clone();
+    let Some(before) = pinned.app_rollback.as_ref().and_then(|it| it.before.clone()) else {
+        return Err(ControlError::Conflict(format!(
+            "deployment {} has no record of what served before it. Keep it, then deploy a spec: \
+             boatyard apps rollback commit {}",
+            pinned.number, state.app.name
+        )));
+    };
+    let has_begun = pinned.stage != Stage::Pending;
+    let rollback = AppRollback {
+        action: RollbackAction::Revert,
+        to: has_begun.then_some(before.version),
+        is_exact: has_begun && before.is_exact,
+        before: None,
+    };
+    Ok(Revert { pinned, spec: before.spec, rollback })
 }
 
 pub(crate) fn check_not_pinned(state: &AppState) -> Result<(), ControlError> {

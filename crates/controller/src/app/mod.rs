@@ -79,7 +79,7 @@ use crate::view::Caller;
 
 pub(crate) use accept::{DeployRequest, check_restart, unchanged};
 pub(crate) use app_rollback::{
-    RollbackRequest, check_not_pinned, check_rollback, inherited_rollback, refuse, return_to,
+    Revert, RollbackRequest, check_not_pinned, check_rollback, inherited_rollback, refuse, return_to, revert,
 };
 pub(crate) use compose::{Composed, active, compose, connection};
 pub(crate) use databases::LIMITS as DATABASE_LIMITS;

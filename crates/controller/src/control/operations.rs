@@ -286,6 +286,10 @@ impl Control for Controller {
         self.simulate_rollback(app, to).await
     }
 
+    async fn preview_revert(&self, app: &AppId) -> Result<Preview, ControlError> {
+        self.simulate_revert(app).await
+    }
+
     async fn source_heads(&self, app: &AppId) -> Result<Vec<SourceHeadView>, ControlError> {
         self.heads_of_app(app).await
     }

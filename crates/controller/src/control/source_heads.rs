@@ -7,8 +7,8 @@ use app_spec::{AppSpec, Component, Source};
 use futures::{StreamExt, stream};
 use rollout::ids::{AppId, ComponentName};
 use rollout::time::Timestamp;
-use source::{GitRef, Resolved, Selection};
-use tokio::time::Instant;
+use source::{CommitId, GitRef, RepoUrl, Resolved, Selection};
+use tokio::time::{Instant, timeout_at};
 
 use super::Controller;
 use crate::app::{secret_values, serving_images, written_secrets};
@@ -16,7 +16,7 @@ use crate::error::ControlError;
 use crate::redact::Secrets;
 use crate::view::{CommitView, SourceHeadView, SourceLocation};
 
-/// Time limit of one look-up: a person waits for it.
+/// Time limit of a whole request: a person waits for it.
 const WITHIN: Duration = Duration::from_secs(10);
 
 /// How many git workers run at once for one request.
@@ -44,7 +44,9 @@ impl Controller {
         secrets: &Secrets,
     ) -> Vec<SourceHeadView> {
         let sources = sources(spec).into_iter();
-        let looking: Vec<_> = sources.map(|(key, users)| self.source_head(key, users, serving, secrets)).collect();
+        let deadline = Instant::now() + WITHIN;
+        let head = |(key, users)| self.source_head(key, users, serving, secrets, deadline);
+        let looking: Vec<_> = sources.map(head).collect();
         stream::iter(looking).buffered(AT_ONCE).collect().await
     }
 
@@ -55,6 +57,7 @@ impl Controller {
         users: Vec<Component<'_>>,
         serving: &BTreeMap<ComponentName, String>,
         secrets: &Secrets,
+        deadline: Instant,
     ) -> SourceHeadView {
         let components = users.iter().map(|it| ComponentName::from(it.name()));
         let components = components.map(|it| (it.clone(), serving.get(&it).cloned())).collect();
@@ -66,12 +69,15 @@ impl Controller {
             Key::Repository { address, branch } => (address, branch),
         };
         let redacted = |text: String| secrets.redactor().line(&text);
-        match self.head(&address, branch.as_deref(), &users).await {
-            Ok((found, problems)) => {
+        let late = || format!("{address} could not be looked up within {} s", WITHIN.as_secs());
+        let found = timeout_at(deadline, self.head(&address, branch.as_deref())).await;
+        match found.unwrap_or_else(|_| Err(late())) {
+            Ok((repo, found)) => {
+                let problems = timeout_at(deadline, self.problems(&repo, &found.commit, &users)).await;
                 let branch = branch.or(found.branch.clone());
                 let newest = Ok(commit(Resolved { summary: redacted(found.summary.clone()), ..found }));
                 let location = SourceLocation::Repository { address, branch, newest };
-                SourceHeadView { components, location, problems }
+                SourceHeadView { components, location, problems: problems.unwrap_or_default() }
             }
             Err(why) => {
                 let location = SourceLocation::Repository { address, branch, newest: Err(redacted(why)) };
@@ -80,27 +86,29 @@ impl Controller {
         }
     }
 
-    /// The newest commit, and why components cannot be built from it.
-    async fn head(
-        &self,
-        address: &str,
-        branch: Option<&str>,
-        users: &[Component<'_>],
-    ) -> Result<(Resolved, Vec<String>), String> {
+    async fn head(&self, address: &str, branch: Option<&str>) -> Result<(RepoUrl, Resolved), String> {
         let builder = &self.0.shared.image_builder;
         let repo = builder.repo_url(address).map_err(|error| error.to_string())?;
         let git_ref = branch.map_or(Ok(GitRef::DefaultBranch), GitRef::branch).map_err(|error| error.to_string())?;
-        let found = builder.head(&repo, &git_ref, Instant::now() + WITHIN).await.map_err(|error| error.to_string())?;
+        let found = builder.head(&repo, &git_ref).await.map_err(|error| error.to_string())?;
+        Ok((repo, found))
+    }
+
+    /// Why components cannot be built from a commit.
+    async fn problems(&self, repo: &RepoUrl, commit: &CommitId, users: &[Component<'_>]) -> Vec<String> {
         let mut problems = Vec::new();
         for (name, common) in users.iter().filter_map(|it| Some((it.name(), it.common()?))) {
             let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
             let checked = match selection {
-                Ok(selection) => builder.check(&repo, &found.commit, &selection).await.map_err(|it| it.to_string()),
-                Err(error) => Err(error.to_string()),
+                Ok(selection) => self.0.shared.image_builder.check(repo, commit, &selection).await,
+                Err(error) => {
+                    problems.push(format!("{name}: {error}"));
+                    continue;
+                }
             };
             problems.extend(checked.err().map(|why| format!("{name}: {why}")));
         }
-        Ok((found, problems))
+        problems
     }
 }
 

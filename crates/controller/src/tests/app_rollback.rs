@@ -288,6 +288,7 @@ fn a_pinned_app_takes_restarts_only_and_a_commit_ends_the_pin() {
         assert!(again.starts_with("nothing to commit: app site is not pinned"), "{again}");
         let again = conflict(control.revert_rollback(&site.app, &caller()).await.map(|it| it.id));
         assert!(again.starts_with("nothing to revert"), "{again}");
+        assert_eq!(conflict(control.preview_revert(&site.app).await), again);
         // An update keeps the commits that the rollback brought back.
         let updated = site.update("4", KEEP).await.unwrap();
         let updated = site.cluster.reach(&updated, Stage::Active).await;
@@ -304,6 +305,10 @@ fn a_revert_returns_to_the_newest_spec_and_the_commits_that_served_with_it() {
         site.cluster.image_builder.push(&commit('4'));
         site.forget_repository();
         let runs = site.runs_of_the_job();
+        let plan = site.cluster.controller().preview_revert(&site.app).await.unwrap();
+        assert!(plan.changes[0].contains("RELEASE"), "{:?}", plan.changes);
+        assert_eq!(plan.steps[0], "return to commit 333333333333 of web and its image");
+        assert_eq!(plan.instances.iter().map(|it| it.created).collect::<Vec<_>>(), [2, 1]);
         let reverted = site.revert().await;
         assert_eq!(
             (commits(&reverted), site.serves().await),

@@ -81,7 +81,7 @@ fn a_server_that_does_not_answer_is_named_and_the_rest_is_shown() {
         let began = tokio::time::Instant::now();
         let heads = cluster.controller().source_heads_of(&spec()).await;
         assert!(began.elapsed().as_secs() <= 10, "both branches at once: {:?}", began.elapsed());
-        let why = "the operation on https://example.com/site.git did not finish within 10 s";
+        let why = "https://example.com/site.git could not be looked up within 10 s";
         assert_eq!(
             lines(&heads),
             [

@@ -5,36 +5,30 @@ use maud::{Markup, html};
 use web::HttpError;
 use web::view::deployment as view;
 
-use super::{Dialogue, buttons, nothing_to_do};
+use super::{ActionForm, buttons, nothing_to_do};
 use crate::ui::button::Look;
 
-pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError> {
-    let Some(found) = deployment(dialogue).await? else {
-        return Ok(nothing_to_do(dialogue, "No deployment is in progress."));
-    };
-    let it = view(&found, &[]);
+pub(super) fn content(form: &ActionForm<'_>) -> Markup {
+    let Some(target) = target(form) else { return nothing_to_do(form, "No deployment is in progress.") };
+    let it = view(target, &[]);
     if it.has_ended() {
-        let text = format!("Deployment {} has ended, so there is nothing to cancel.", found.number);
-        return Ok(nothing_to_do(dialogue, &text));
+        let text = format!("Deployment {} has ended, so there is nothing to cancel.", target.number);
+        return nothing_to_do(form, &text);
     }
-    let page = super::live_page(&dialogue.app.name, &found);
-    let dialogue = &Dialogue { page: &page, ..*dialogue };
+    let effect = present::outcome::cancel_effect(&it);
     let content = html! {
-        p { "Deployment " (found.number) " (" (it.cause_with_token()) ") is stopped: " (present::outcome::cancel_effect(&it)) "." }
-        (buttons(dialogue, Look::Danger, "Cancel the deployment", false))
+        p { "Cancels deployment " (target.number) " (" (it.cause_with_token()) "): " (effect) "." }
+        (buttons(form, Look::Danger, "Cancel the deployment", false))
     };
-    Ok(dialogue.form(false, content))
+    form.element(false, content)
 }
 
-pub(super) async fn perform(dialogue: &Dialogue<'_>) -> Result<DeploymentView, HttpError> {
-    let found = deployment(dialogue).await?.ok_or_else(|| HttpError::not_found("no deployment is in progress"))?;
-    Ok(dialogue.request.access.control.cancel(&dialogue.app.id, &found.id).await?)
+pub(super) async fn perform(form: &ActionForm<'_>) -> Result<DeploymentView, HttpError> {
+    let target = target(form).ok_or_else(|| HttpError::not_found("no deployment is in progress"))?;
+    Ok(form.request.access.control.cancel(&form.app.id, &target.id).await?)
 }
 
 /// The deployment of the page, or on the app's page the one in progress.
-async fn deployment(dialogue: &Dialogue<'_>) -> Result<Option<DeploymentView>, HttpError> {
-    match dialogue.page.rsplit_once("/deployments/") {
-        Some((_, number)) => dialogue.request.access.deployment(&dialogue.app.id, number).await.map(Some),
-        None => Ok(dialogue.app.in_progress.clone().or_else(|| dialogue.app.pending.clone())),
-    }
+pub(super) fn target<'a>(form: &ActionForm<'a>) -> Option<&'a DeploymentView> {
+    form.deployment.or(form.app.in_progress.as_ref()).or(form.app.pending.as_ref())
 }

@@ -5,22 +5,22 @@ use maud::{Markup, html};
 use present::text::list;
 use web::HttpError;
 
-use super::{Dialogue, buttons};
+use super::{ActionForm, buttons};
 use crate::ui::button::Look;
 use crate::ui::form::confirm;
 
-pub(super) fn content(dialogue: &Dialogue<'_>) -> Markup {
-    let name = &dialogue.app.name;
-    let typed = dialogue.fields.get("confirm");
+pub(super) fn content(form: &ActionForm<'_>) -> Markup {
+    let name = &form.app.name;
+    let typed = form.fields.get("confirm");
     let error = if typed.is_some_and(|it| it != name) { "This is not the name of the app." } else { "" };
     let content = html! {
         p { "Its instances get no new requests, finish the open ones and stop. Then its containers, images, logs and records are \
              removed. This cannot be undone." }
-        p { (volumes(&AppSpec::from_stored(&dialogue.app.spec).unwrap_or_default())) }
+        p { (volumes(&AppSpec::from_stored(&form.app.spec).unwrap_or_default())) }
         (confirm(name, error))
-        (buttons(dialogue, Look::Danger, "Delete the app", false))
+        (buttons(form, Look::Danger, "Delete the app", false))
     };
-    dialogue.form(false, content)
+    form.element(false, content)
 }
 
 fn volumes(spec: &AppSpec) -> String {
@@ -32,12 +32,12 @@ fn volumes(spec: &AppSpec) -> String {
     }
 }
 
-pub(super) async fn perform(dialogue: &Dialogue<'_>) -> Result<(), HttpError> {
-    let name = &dialogue.app.name;
-    if dialogue.fields.get("confirm") != Some(name) {
+pub(super) async fn perform(form: &ActionForm<'_>) -> Result<(), HttpError> {
+    let name = &form.app.name;
+    if form.fields.get("confirm") != Some(name) {
         return Err(HttpError::bad_request(format!("the app was not deleted. To confirm, type its name: {name}")));
     }
-    Ok(dialogue.request.access.control.delete_app(&dialogue.app.id).await?)
+    Ok(form.request.access.control.delete_app(&form.app.id).await?)
 }
 
 #[cfg(test)]

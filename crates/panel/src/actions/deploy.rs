@@ -6,23 +6,19 @@ use web::HttpError;
 
 use super::restart::restart_or_deploy;
 use super::sources::sources_later;
-use super::{Action, Dialogue, buttons, sources};
+use super::{Action, ActionForm, buttons};
 use crate::ui::button::Look;
 use crate::ui::form::Check;
 
-pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError> {
-    let control = &dialogue.request.access.control;
-    let is_rebuild = dialogue.action == Action::Rebuild;
-    let sources = match dialogue.fields.has("sources") {
-        true => sources(&control.source_heads(&dialogue.app.id).await?),
-        false => sources_later(&format!("{}&sources=yes", dialogue.action.on(dialogue.page))),
-    };
+pub(super) async fn content(form: &ActionForm<'_>) -> Markup {
+    let control = &form.request.access.control;
+    let is_rebuild = form.action == Action::Rebuild;
     let clear_cache = Check {
         name: "clear-cache",
         value: "yes",
         label: "Clear the build cache",
         note: "Every build step runs again, and base images are pulled again. This takes longer.",
-        checked: dialogue.fields.has("clear-cache"),
+        checked: form.fields.has("clear-cache"),
         ..Check::default()
     };
     // The preview fetches nothing.
@@ -33,19 +29,19 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
             @else { "Fetches the newest commits, builds what changed since, and replaces only that." }
         }
         @if is_rebuild { (clear_cache.markup()) }
-        (sources)
-        (dialogue.plan(title, html! {}, control.preview_deploy(&dialogue.app.id, options(dialogue)).await))
-        (buttons(dialogue, Look::Primary, if is_rebuild { "Force Rebuild and Deploy" } else { "Deploy" }, is_rebuild))
+        (sources_later(&form.app.name))
+        (form.plan(title, html! {}, control.preview_deploy(&form.app.id, options(form)).await))
+        (buttons(form, Look::Primary, if is_rebuild { "Force Rebuild and Deploy" } else { "Deploy" }, is_rebuild))
     };
-    Ok(html! { @if is_rebuild { (restart_or_deploy(dialogue)) } (dialogue.form(is_rebuild, content)) })
+    html! { @if is_rebuild { (restart_or_deploy(form)) } (form.element(is_rebuild, content)) }
 }
 
-pub(super) async fn perform(dialogue: &Dialogue<'_>) -> Result<DeploymentView, HttpError> {
-    let control = &dialogue.request.access.control;
-    Ok(control.deploy(&dialogue.app.id, options(dialogue), &dialogue.caller()).await?)
+pub(super) async fn perform(form: &ActionForm<'_>) -> Result<DeploymentView, HttpError> {
+    let control = &form.request.access.control;
+    Ok(control.deploy(&form.app.id, options(form), &form.caller()).await?)
 }
 
-fn options(dialogue: &Dialogue<'_>) -> DeployOptions {
-    let force_build = dialogue.action == Action::Rebuild;
-    DeployOptions { force_build, clear_cache: force_build && dialogue.fields.has("clear-cache") }
+fn options(form: &ActionForm<'_>) -> DeployOptions {
+    let force_build = form.action == Action::Rebuild;
+    DeployOptions { force_build, clear_cache: force_build && form.fields.has("clear-cache") }
 }

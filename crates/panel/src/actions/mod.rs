@@ -4,9 +4,9 @@
 //! Its form goes to a path of its own. The answer is a redirect, usually to the live page of the new deployment, or the
 //! same dialogue with the reason of the refusal and the values that were sent.
 //!
-//! - [`Action`]: all of them; [`Dialogue`]: what one of them needs to be shown or carried out;
+//! - [`Action`]: all of them; [`ActionForm`]: what one of them needs to be shown or carried out;
 //! - `restart`, `deploy`, `rollback`, `cancel`, `delete`: each dialogue and what its form does;
-//! - `plan`: what a request would do; `sources`: which commits it would build.
+//! - `plan`: what a request would do; `sources`: which commits it would build, under an address of their own.
 
 mod cancel;
 mod delete;
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use app_spec::AppSpec;
 use axum::response::{IntoResponse, Redirect};
-use axum::routing::post;
+use axum::routing::{get, post};
 use controller::ControlError;
 use controller::view::{AppView, Caller, DeploymentView, Preview};
 use maud::{Markup, html};
@@ -44,18 +44,20 @@ use crate::ui::{card, notice};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        form("/apps/{app}/restart", Needs::Write("restart"), Action::Restart),
-        form("/apps/{app}/rebuild", Needs::Write("deploy"), Action::Rebuild),
-        form("/apps/{app}/deploy", Needs::Write("deploy"), Action::Deploy),
-        form("/apps/{app}/rollback", Needs::Write("rollback"), Action::Rollback),
-        form("/apps/{app}/commit", Needs::Write("commit rollback"), Action::Commit),
-        form("/apps/{app}/revert", Needs::Write("revert rollback"), Action::Revert),
-        form("/apps/{app}/delete", Needs::Write("delete"), Action::Delete),
-        form("/apps/{app}/deployments/{deployment}/cancel", Needs::Write("cancel deployment"), Action::Cancel),
+        action_route("/apps/{app}/restart", Needs::Write("restart"), Action::Restart),
+        action_route("/apps/{app}/rebuild", Needs::Write("deploy"), Action::Rebuild),
+        action_route("/apps/{app}/deploy", Needs::Write("deploy"), Action::Deploy),
+        action_route("/apps/{app}/rollback", Needs::Write("rollback"), Action::Rollback),
+        action_route("/apps/{app}/commit", Needs::Write("commit rollback"), Action::Commit),
+        action_route("/apps/{app}/revert", Needs::Write("revert rollback"), Action::Revert),
+        action_route("/apps/{app}/delete", Needs::Write("delete"), Action::Delete),
+        action_route("/apps/{app}/deployments/{deployment}/cancel", Needs::Write("cancel deployment"), Action::Cancel),
+        // A person who may only read has no use for it, and it makes a git host work.
+        route(sources::PATH, Needs::Write("look up sources"), get(sources::page)),
     ]
 }
 
-fn form(path: &'static str, needs: Needs, action: Action) -> Route {
+fn action_route(path: &'static str, needs: Needs, action: Action) -> Route {
     let handler = move |request: PageRequest,
                         PathParams(path): PathParams<BTreeMap<String, String>>,
                         fields: Fields| { submit(action, request, path, fields) };
@@ -81,34 +83,45 @@ pub(crate) fn menu(app: &str) -> Markup {
     button::menu("actions", "Actions", &entries.collect::<Vec<_>>())
 }
 
-/// The dialogue that the query of a page asks for by `action`. Errors: there is no such action; the token may not do it.
-pub(crate) async fn dialog(request: &PageRequest, app: &AppView, query: &Fields) -> Result<Option<Markup>, HttpError> {
-    let Some(word) = query.get("action") else { return Ok(None) };
+/// The dialogue that the query of a page asks for by `action`. `deployment`: the one that the page shows. Errors: there is no
+/// such action; the token may not do it.
+pub(crate) async fn dialog(
+    request: &PageRequest,
+    app: &AppView,
+    deployment: Option<&DeploymentView>,
+) -> Result<Option<Markup>, HttpError> {
+    let Some(word) = request.query.get("action") else { return Ok(None) };
     let Some(action) = Action::ALL.into_iter().find(|it| it.word() == word) else {
         return Err(HttpError::not_found(format!(
             "there is no action {word:?}. The menu Actions of the app has them all"
         )));
     };
     Needs::Write(action.word()).check(&request.access.identity, true).map_err(HttpError::forbidden)?;
-    let dialogue = Dialogue { action, request, app, page: &request.path, fields: query, refusal: None };
-    dialogue.markup().await.map(Some)
+    let (page, fields) = (request.path.as_str(), &request.query);
+    let form = ActionForm { action, request, app, deployment, page, fields, key: None, refusal: None };
+    form.markup().await.map(Some)
 }
 
 /// Carries out the action of a form.
 async fn submit(action: Action, request: PageRequest, path: BTreeMap<String, String>, fields: Fields) -> PageResult {
-    let app = request.access.app(path.get("app").map_or("", String::as_str)).await?;
-    let deployment = path.get("deployment").map(|it| format!("/deployments/{it}")).unwrap_or_default();
-    let page = format!("/apps/{}{deployment}", app.name);
-    let dialogue = Dialogue { action, request: &request, app: &app, page: &page, fields: &fields, refusal: None };
+    let app = &request.access.app(path.get("app").map_or("", String::as_str)).await?;
+    let deployment = match path.get("deployment") {
+        Some(number) => Some(request.access.deployment(&app.id, number).await?),
+        None => None,
+    };
+    let page = deployment.as_ref().map_or_else(|| format!("/apps/{}", app.name), |it| live_page(&app.name, it));
+    let (deployment, page, key) = (deployment.as_ref(), page.as_str(), fields.get("key"));
+    let (request, fields) = (&request, &fields);
+    let form = ActionForm { action, request, app, deployment, page, fields, key, refusal: None };
     if fields.has("show-plan") {
         request.access.dismiss_audit();
-        return Ok(dialogue.alone(dialogue.markup().await?));
+        return Ok(form.alone(form.markup().await?));
     }
-    let refusal = match dialogue.perform().await {
+    let refusal = match form.perform().await {
         Ok(address) => return Ok(Redirect::to(&address).into_response()),
         Err(refusal) => refusal,
     };
-    let again = Dialogue { refusal: Some(&refusal), ..dialogue };
+    let again = ActionForm { refusal: Some(&refusal), ..form };
     // If even the dialogue cannot be shown, because the app is gone by now, the refusal becomes a page.
     let Ok(markup) = again.markup().await else { return Err(refusal) };
     if let Some(cause) = &refusal.cause {
@@ -167,27 +180,31 @@ impl Action {
 
 /// A dialogue for one app: what it is about, and what was chosen in it.
 #[derive(Clone, Copy)]
-struct Dialogue<'a> {
+struct ActionForm<'a> {
     action: Action,
     request: &'a PageRequest,
     app: &'a AppView,
+    /// The deployment that the page below it shows.
+    deployment: Option<&'a DeploymentView>,
     /// Address of the page below it: that of the app, or of a deployment.
     page: &'a str,
     /// The query of its address, or its form.
     fields: &'a Fields,
+    /// The key of a form that was sent.
+    key: Option<&'a str>,
     /// Why the action was refused.
     refusal: Option<&'a HttpError>,
 }
 
-impl Dialogue<'_> {
+impl ActionForm<'_> {
     async fn markup(&self) -> Result<Markup, HttpError> {
         let content = match self.action {
             Action::Restart => restart::content(self).await,
-            Action::Rebuild | Action::Deploy => deploy::content(self).await?,
+            Action::Rebuild | Action::Deploy => deploy::content(self).await,
             Action::Rollback => rollback::content(self).await?,
             Action::Commit => rollback::commit_content(self),
-            Action::Revert => rollback::revert_content(self),
-            Action::Cancel => cancel::content(self).await?,
+            Action::Revert => rollback::revert_content(self).await,
+            Action::Cancel => cancel::content(self),
             Action::Delete => delete::content(self),
         };
         let refusal = self.refusal.map(|it| notice::error("Nothing was changed", &it.message));
@@ -216,27 +233,27 @@ impl Dialogue<'_> {
     }
 
     /// The answer to a form: the dialogue alone for the script, otherwise a page with nothing else.
-    fn alone(&self, dialogue: Markup) -> axum::response::Response {
+    fn alone(&self, form: Markup) -> axum::response::Response {
         if self.request.dialog_only {
-            return dialogue.into_response();
+            return form.into_response();
         }
-        let content = html! { (card::heading(&self.app.name, html! {}, html! {})) (dialogue) };
+        let content = html! { (card::heading(&self.app.name, html! {}, html! {})) (form) };
         self.request.page(self.action.title(), Place::App(&self.app.name, Section::Overview), content)
     }
 
     /// The form of the dialogue. `shows_plan`: the plan follows the choice.
-    fn form(&self, shows_plan: bool, content: Markup) -> Markup {
-        let word = self.action.word();
-        let action = match self.action {
-            Action::Cancel => format!("{}/cancel", self.page),
-            _ => format!("/apps/{}/{word}", self.app.name),
+    fn element(&self, shows_plan: bool, content: Markup) -> Markup {
+        let (app, word) = (&self.app.name, self.action.word());
+        let action = match cancel::target(self).filter(|_| self.action == Action::Cancel) {
+            Some(deployment) => format!("{}/cancel", live_page(app, deployment)),
+            None => format!("/apps/{app}/{word}"),
         };
         let preview = shows_plan.then_some((self.page, "plan"));
         Form { action: &action, csrf: &self.request.session.csrf, preview }.markup(html! {
             input type="hidden" name="action" value=(word);
             // Tells an empty choice from a dialogue that was just opened.
             input type="hidden" name="chosen" value="yes";
-            (key_field(self.fields))
+            (key_field(self.key))
             (content)
         })
     }
@@ -252,7 +269,7 @@ impl Dialogue<'_> {
 
     /// The caller, with the key of the form, so that a second click does not start a second deployment.
     fn caller(&self) -> Caller {
-        caller(self.request, self.fields)
+        caller(self.request, self.key)
     }
 
     /// The spec of the deployment that serves, or else the newest one. `None`: this version cannot read it.
@@ -262,15 +279,15 @@ impl Dialogue<'_> {
     }
 }
 
-/// The hidden key of a form: new for each form, and kept when the form is shown again.
-pub(crate) fn key_field(fields: &Fields) -> Markup {
-    let key = fields.get("key").map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
+/// The hidden key of a form: new for each form, and kept when the form is shown again after it was sent.
+pub(crate) fn key_field(sent: Option<&str>) -> Markup {
+    let key = sent.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     html! { input type="hidden" name="key" value=(key); }
 }
 
 /// Who sends a form. Its key makes a second sending of the same form the same request.
-pub(crate) fn caller(request: &PageRequest, fields: &Fields) -> Caller {
-    let key = fields.get("key").filter(|it| it.len() <= 64).map(str::to_owned);
+pub(crate) fn caller(request: &PageRequest, key: Option<&str>) -> Caller {
+    let key = key.filter(|it| it.len() <= 64).map(str::to_owned);
     Caller { idempotency_key: key, ..request.access.caller.clone() }
 }
 
@@ -280,21 +297,21 @@ pub(crate) fn live_page(app: &str, deployment: &DeploymentView) -> String {
 }
 
 /// The buttons of a dialogue, with "Show plan" for browsers without JavaScript.
-fn buttons(dialogue: &Dialogue<'_>, look: Look, label: &str, shows_plan: bool) -> Markup {
-    let leave = if dialogue.action == Action::Cancel { "Let it go on" } else { "Cancel" };
+fn buttons(form: &ActionForm<'_>, look: Look, label: &str, shows_plan: bool) -> Markup {
+    let leave = if form.action == Action::Cancel { "Let it go on" } else { "Cancel" };
     html! {
         footer class="buttons" {
             (button::submit(look, label))
             @if shows_plan { button class="button without-script" name="show-plan" value="yes" { "Show plan" } }
-            a class="button" href=(dialogue.page) data-close { (leave) }
+            a class="button" href=(form.page) data-close { (leave) }
         }
     }
 }
 
 /// A dialogue that has nothing to offer.
-fn nothing_to_do(dialogue: &Dialogue<'_>, why: &str) -> Markup {
+fn nothing_to_do(form: &ActionForm<'_>, why: &str) -> Markup {
     html! {
         p { (why) }
-        footer class="buttons" { a class="button" href=(dialogue.page) data-close { "Close" } }
+        footer class="buttons" { a class="button" href=(form.page) data-close { "Close" } }
     }
 }

@@ -6,15 +6,15 @@ use maud::{Markup, html};
 use present::text::counted;
 use web::HttpError;
 
-use super::{Action, Dialogue, buttons};
+use super::{Action, ActionForm, buttons};
 use crate::request::Fields;
 use crate::ui::button::{Entry, Look, tabs};
 use crate::ui::form::{Check, checks};
 
 /// The tabs of the dialogue Restart or Deploy.
-pub(super) fn restart_or_deploy(dialogue: &Dialogue<'_>) -> Markup {
-    let entry = |label, action: Action, href| Entry { label, href, dialog: true, marked: action == dialogue.action };
-    let (restart, rebuild) = (Action::Restart.on(dialogue.page), Action::Rebuild.on(dialogue.page));
+pub(super) fn restart_or_deploy(form: &ActionForm<'_>) -> Markup {
+    let entry = |label, action: Action, href| Entry { label, href, dialog: true, marked: action == form.action };
+    let (restart, rebuild) = (Action::Restart.on(form.page), Action::Rebuild.on(form.page));
     let entries = [
         entry("Restart", Action::Restart, restart.as_str()),
         entry("Force Rebuild and Deploy", Action::Rebuild, rebuild.as_str()),
@@ -22,25 +22,25 @@ pub(super) fn restart_or_deploy(dialogue: &Dialogue<'_>) -> Markup {
     tabs("Restart or deploy", &entries)
 }
 
-pub(super) async fn content(dialogue: &Dialogue<'_>) -> Markup {
-    let spec = dialogue.spec().unwrap_or_default();
-    let preview = match chosen(&spec, dialogue.fields) {
-        Ok(components) => dialogue.request.access.control.preview_restart(&dialogue.app.id, &components).await,
+pub(super) async fn content(form: &ActionForm<'_>) -> Markup {
+    let spec = form.spec().unwrap_or_default();
+    let preview = match chosen(&spec, form.fields) {
+        Ok(components) => form.request.access.control.preview_restart(&form.app.id, &components).await,
         Err(error) => Err(controller::ControlError::Invalid(error.message)),
     };
     let content = html! {
         p { "Replaces instances with exact copies: same image, same spec, same variables. An old instance serves until the new \
              one is ready." }
-        (choice(&spec, dialogue.fields))
-        (dialogue.plan("Plan", html! {}, preview))
-        (buttons(dialogue, Look::Primary, "Restart", true))
+        (choice(&spec, form.fields))
+        (form.plan("Plan", html! {}, preview))
+        (buttons(form, Look::Primary, "Restart", true))
     };
-    html! { (restart_or_deploy(dialogue)) (dialogue.form(true, content)) }
+    html! { (restart_or_deploy(form)) (form.element(true, content)) }
 }
 
-pub(super) async fn perform(dialogue: &Dialogue<'_>) -> Result<DeploymentView, HttpError> {
-    let components = chosen(&dialogue.spec().unwrap_or_default(), dialogue.fields)?;
-    Ok(dialogue.request.access.control.restart(&dialogue.app.id, &components, &dialogue.caller()).await?)
+pub(super) async fn perform(form: &ActionForm<'_>) -> Result<DeploymentView, HttpError> {
+    let components = chosen(&form.spec().unwrap_or_default(), form.fields)?;
+    Ok(form.request.access.control.restart(&form.app.id, &components, &form.caller()).await?)
 }
 
 /// Check boxes for services and workers. Jobs and databases are shown as left alone.

@@ -6,7 +6,7 @@ use rollout::ids::DeploymentId;
 use web::HttpError;
 use web::view::deployment as view;
 
-use super::{Action, Dialogue, buttons, nothing_to_do};
+use super::{Action, ActionForm, buttons, nothing_to_do};
 use crate::ui::Tone;
 use crate::ui::button::{self, Look};
 use crate::ui::form::{Check, Field, Input};
@@ -27,13 +27,13 @@ pub(crate) fn pinned(app: &AppView, page: &str) -> Option<Markup> {
     Some(Notice { tone: Tone::Warning, title: &title, text, log_tail: &[] }.markup(next))
 }
 
-pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError> {
-    let access = &dialogue.request.access;
+pub(super) async fn content(form: &ActionForm<'_>) -> Result<Markup, HttpError> {
+    let access = &form.request.access;
     let query = PageQuery { page: 1, per_page: OFFERED };
-    let mut offered = access.control.deployments(&dialogue.app.id, query).await?.items;
-    offered.retain(|it| view(it, &[]).has_served() && !serves(dialogue.app, it));
-    let asked = match dialogue.fields.get("to") {
-        Some(to) => Some(access.deployment(&dialogue.app.id, to).await?),
+    let mut offered = access.control.deployments(&form.app.id, query).await?.items;
+    offered.retain(|it| view(it, &[]).has_served() && !serves(form.app, it));
+    let asked = match form.fields.get("to") {
+        Some(to) => Some(access.deployment(&form.app.id, to).await?),
         None => None,
     };
     if let Some(asked) = &asked
@@ -42,8 +42,8 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
         offered.push(asked.clone());
     }
     let Some(target) = asked.as_ref().or(offered.first()) else {
-        let why = "No earlier deployment has served, so there is nothing to return to.";
-        return Ok(nothing_to_do(dialogue, why));
+        let why = "None of the newest deployments has served before, so there is nothing to return to.";
+        return Ok(nothing_to_do(form, why));
     };
     let choices: Vec<_> = offered.iter().map(|it| (it.number.to_string(), label(it))).collect();
     let choices: Vec<_> = choices.iter().map(|(number, label)| (number.as_str(), label.as_str())).collect();
@@ -55,7 +55,7 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
         value: "yes",
         label: "Pin the app to it",
         note: "New deployments are refused until you keep the rollback or undo it.",
-        checked: !dialogue.fields.has("chosen") || dialogue.fields.has("pin"),
+        checked: !form.fields.has("chosen") || form.fields.has("pin"),
         ..Check::default()
     };
     let content = html! {
@@ -63,22 +63,22 @@ pub(super) async fn content(dialogue: &Dialogue<'_>) -> Result<Markup, HttpError
              they are." }
         (field.markup())
         (pin.markup())
-        (checked_plan(dialogue, &target.id).await?)
-        (buttons(dialogue, Look::Primary, "Roll back", true))
+        (checked_plan(form, &target.id).await?)
+        (buttons(form, Look::Primary, "Roll back", true))
     };
-    Ok(dialogue.form(true, content))
+    Ok(form.element(true, content))
 }
 
 /// The plan, with what to know before.
-async fn checked_plan(dialogue: &Dialogue<'_>, to: &DeploymentId) -> Result<Markup, HttpError> {
-    let (control, app) = (&dialogue.request.access.control, &dialogue.app.id);
-    // A refusal is also the error of the preview.
+async fn checked_plan(form: &ActionForm<'_>, to: &DeploymentId) -> Result<Markup, HttpError> {
+    let (control, app) = (&form.request.access.control, &form.app.id);
+    // If the check has an error, the preview has the same one, and shows it.
     let warnings = control.validate_rollback(app, to).await?.warnings;
     let warning = |text: &str| {
         Notice { tone: Tone::Warning, title: "Before you roll back", text, log_tail: &[] }.markup(html! {})
     };
     let warnings = html! { @for it in &warnings { (warning(&it.message)) } };
-    Ok(dialogue.plan("Plan", warnings, control.preview_rollback(app, to).await))
+    Ok(form.plan("Plan", warnings, control.preview_rollback(app, to).await))
 }
 
 fn serves(app: &AppView, deployment: &DeploymentView) -> bool {
@@ -90,33 +90,39 @@ fn label(it: &DeploymentView) -> String {
     format!("{}: {}{at}", it.number, view(it, &[]).cause_with_token())
 }
 
-pub(super) async fn perform(dialogue: &Dialogue<'_>) -> Result<DeploymentView, HttpError> {
-    let access = &dialogue.request.access;
-    let Some(to) = dialogue.fields.get("to") else {
+pub(super) async fn perform(form: &ActionForm<'_>) -> Result<DeploymentView, HttpError> {
+    let access = &form.request.access;
+    let Some(to) = form.fields.get("to") else {
         return Err(HttpError::bad_request("no deployment is chosen. Choose one to return to"));
     };
-    let to = access.deployment(&dialogue.app.id, to).await?.id;
-    let options = RollbackOptions { skip_pin: !dialogue.fields.has("pin") };
-    Ok(access.control.roll_back(&dialogue.app.id, &to, options, &dialogue.caller()).await?)
+    let to = access.deployment(&form.app.id, to).await?.id;
+    let options = RollbackOptions { skip_pin: !form.fields.has("pin") };
+    Ok(access.control.roll_back(&form.app.id, &to, options, &form.caller()).await?)
 }
 
-pub(super) fn commit_content(dialogue: &Dialogue<'_>) -> Markup {
-    dialogue.form(
-        false,
-        html! {
-            p { "The app stays as it is now, and takes new deployments again. No instance is replaced." }
-            (buttons(dialogue, Look::Primary, "Keep the rollback", false))
-        },
-    )
+pub(super) fn commit_content(form: &ActionForm<'_>) -> Markup {
+    if form.app.pinned.is_none() {
+        return nothing_to_do(form, NOT_PINNED);
+    }
+    let content = html! {
+        p { "The app stays as it is now, and takes new deployments again. No instance is replaced." }
+        (buttons(form, Look::Primary, "Keep the rollback", false))
+    };
+    form.element(false, content)
 }
 
-pub(super) fn revert_content(dialogue: &Dialogue<'_>) -> Markup {
-    dialogue.form(
-        false,
-        html! {
-            p { "Deploys the newest spec from before the rollback, with the images that served then. If the rollback is still in \
-                 progress, it is canceled. The app takes new deployments again." }
-            (buttons(dialogue, Look::Primary, "Undo the rollback", false))
-        },
-    )
+pub(super) async fn revert_content(form: &ActionForm<'_>) -> Markup {
+    if form.app.pinned.is_none() {
+        return nothing_to_do(form, NOT_PINNED);
+    }
+    let preview = form.request.access.control.preview_revert(&form.app.id).await;
+    let content = html! {
+        p { "Deploys the newest spec from before the rollback, with the images that served then. If the rollback is still in \
+             progress, it is canceled. The app takes new deployments again." }
+        (form.plan("Plan", html! {}, preview))
+        (buttons(form, Look::Primary, "Undo the rollback", false))
+    };
+    form.element(false, content)
 }
+
+const NOT_PINNED: &str = "The app is not pinned to a rollback.";

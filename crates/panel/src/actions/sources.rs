@@ -2,9 +2,12 @@
 
 use controller::view::{CommitView, SourceHeadView, SourceLocation};
 use maud::{Markup, html};
+use web::PathParams;
 
+use crate::request::{PageRequest, PageResult};
+use crate::ui::page::{Place, Section};
 use crate::ui::table::{Column, Kind, table};
-use crate::ui::{notice, time};
+use crate::ui::{card, notice, time};
 
 /// The newest commit of each source beside what serves now, or why it could not be looked up. Its id is `sources`.
 pub(crate) fn sources(heads: &[SourceHeadView]) -> Markup {
@@ -21,9 +24,25 @@ pub(crate) fn sources(heads: &[SourceHeadView]) -> Markup {
     }
 }
 
-/// In place of the table until the script has loaded it from `address`, because a slow git server must not delay the
-/// dialogue.
-pub(crate) fn sources_later(address: &str) -> Markup {
+pub(super) const PATH: &str = "/apps/{app}/sources";
+
+/// The sources of an app. The script takes the table out of the page.
+pub(super) async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
+    request.access.dismiss_audit();
+    let app = request.access.app(&app).await?;
+    let sources = match request.access.control.source_heads(&app.id).await {
+        Ok(heads) => sources(&heads),
+        Err(error) => {
+            html! { div id="sources" { (notice::error("The sources cannot be looked up", &error.to_string())) } }
+        }
+    };
+    let content = html! { (card::heading("Sources", html! {}, html! {})) (sources) };
+    Ok(request.page("Sources", Place::App(&app.name, Section::Overview), content))
+}
+
+/// In place of the table until the script has loaded it, because a slow git server must not delay the dialogue.
+pub(super) fn sources_later(app: &str) -> Markup {
+    let address = PATH.replace("{app}", app);
     html! {
         div id="sources" data-load=(address) {
             p class="with-script" role="status" { "Looking up the newest commits …" }
@@ -39,7 +58,7 @@ fn row(head: &SourceHeadView) -> Vec<Markup> {
             html! { (address) @if let Some(branch) = branch { ", branch " code { (branch) } } },
             match newest {
                 Ok(commit) => newest_commit(commit, head),
-                Err(why) => html! { strong { "Not found out: " } (why) },
+                Err(why) => html! { strong { "Unknown: " } (why) },
             },
         ),
         SourceLocation::Image { name, version } => {

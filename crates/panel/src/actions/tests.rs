@@ -77,7 +77,7 @@ async fn show_plan_only_shows_the_plan() {
 #[tokio::test]
 async fn a_token_that_may_read_is_refused_with_the_way_to_another_one() {
     let panel = Panel::with_token(FakeControl::default(), "reader").await;
-    for route in super::routes() {
+    for route in super::routes().into_iter().filter(|it| it.path != super::sources::PATH) {
         let path = route.path.replace("{app}", "shop").replace("{deployment}", "2");
         let answer = panel.post(&path, "confirm=shop&to=1&components=web").await;
         assert!(answer.status == 403 && answer.body.contains("--scope write"), "{path}: {}", answer.body);
@@ -92,19 +92,12 @@ async fn every_dialogue_opens_by_its_address_and_shows_what_it_does() {
     for (query, parts) in [
         ("restart", &["service, 1 instance", "drain the old web.0", "action=\"/apps/shop/restart\""][..]),
         ("restart&components=mill", &["name=\"components\" value=\"web\">"]),
-        (
-            "rebuild",
-            &["data-load=\"/apps/shop/deployments/2?action=rebuild&amp;sources=yes\"", "Clear the build cache"],
-        ),
-        (
-            "rebuild&sources=yes",
-            &["Say hello", "branch <code>main</code>", "<code>2222222</code>", "<code>1111111</code>"],
-        ),
+        ("rebuild", &["data-load=\"/apps/shop/sources\"", "Clear the build cache"]),
         ("deploy", &["Plan if nothing new was pushed"]),
         ("rollback&to=1", &["1: restart of all, by ci", "Before you roll back", "Pin the app to it"]),
-        ("commit", &["No instance is replaced", "action=\"/apps/shop/commit\""]),
-        ("revert", &["from before the rollback", "action=\"/apps/shop/revert\""]),
-        ("cancel", &["Deployment 2 (restart of all, by ci) is stopped: no instance was replaced", "Let it go on"]),
+        ("commit", &["The app is not pinned to a rollback."]),
+        ("revert", &["The app is not pinned to a rollback."]),
+        ("cancel", &["Cancels deployment 2 (restart of all, by ci): no instance was replaced", "Let it go on"]),
         ("delete", &["no volume stays", "Type <strong>shop</strong> to confirm"]),
     ] {
         let body = panel.get(&format!("{page}?action={query}")).await.body;
@@ -114,7 +107,30 @@ async fn every_dialogue_opens_by_its_address_and_shows_what_it_does() {
         }
     }
     assert_eq!(panel.changes(), [""; 0]);
+    let sources = panel.get("/apps/shop/sources").await.body;
+    for part in
+        ["id=\"sources\"", "Say hello", "branch <code>main</code>", "<code>2222222</code>", "<code>1111111</code>"]
+    {
+        assert!(sources.contains(part), "{part}: {sources}");
+    }
+    panel.refuse("the spec cannot be read");
+    assert!(panel.get("/apps/shop/sources").await.body.contains("the spec cannot be read"));
+    assert!(panel.control.audit.borrow().is_empty());
     assert_eq!(panel.get(&format!("{page}?action=explode")).await.status, 404);
     let reader = Panel::with_token(FakeControl::default(), "reader").await;
     assert_eq!(reader.get(&format!("{page}?action=restart")).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_pinned_rollback_is_kept_or_undone_with_the_plan_first() {
+    let pinned = Some(samples::deployment(1, rollout::deployment::Stage::Active));
+    let panel = Panel::new(FakeControl { pinned, ..FakeControl::default() }).await;
+    let page = "/apps/shop/deployments/2";
+    let commit = panel.get(&format!("{page}?action=commit")).await.body;
+    assert!(commit.contains("No instance is replaced") && commit.contains("action=\"/apps/shop/commit\""), "{commit}");
+    let revert = panel.get(&format!("{page}?action=revert&key=chosen-by-a-link")).await.body;
+    for part in ["from before the rollback", "action=\"/apps/shop/revert\"", "return to commit", "id=\"plan\""] {
+        assert!(revert.contains(part), "{part}: {revert}");
+    }
+    assert!(!revert.contains("chosen-by-a-link"), "only a form that was sent has a key");
 }

@@ -51,13 +51,12 @@ async fn events(
     request: PageRequest,
     PathParams(app): PathParams<String>,
 ) -> PageResult {
-    let (app, number, access) =
-        (request.access.app(&app).await?.id, page_number(&request.query), request.access.clone());
+    let (app, number) = (request.access.app(&app).await?.id, page_number(&request.query));
     let known = Arc::<KnownChanges>::default();
-    state.live.events(&request, format!("/apps/{app}/activity?page={number}"), move || {
-        let (access, app, known) = (access.clone(), app.clone(), known.clone());
+    Ok(state.live.events(&request, format!("/apps/{app}/activity?page={number}"), move |access| {
+        let (app, known) = (app.clone(), known.clone());
         async move { read(&access, &app, number, &known).await }
-    })
+    }))
 }
 
 async fn read(access: &Access, app: &AppId, page: u64, known: &KnownChanges) -> Result<Fragments, HttpError> {

@@ -47,7 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
     let app = request.access.app(&app).await?;
-    let dialog = actions::dialog(&request, &app, &request.query).await?;
+    let dialog = actions::dialog(&request, &app, None).await?;
     if let (true, Some(dialog)) = (request.dialog_only, &dialog) {
         return Ok(dialog.clone().into_response());
     }
@@ -62,12 +62,12 @@ async fn events(
     request: PageRequest,
     PathParams(app): PathParams<String>,
 ) -> PageResult {
-    let (app, access) = (request.access.app(&app).await?.id, request.access.clone());
+    let app = request.access.app(&app).await?.id;
     let known = Arc::<KnownRuns>::default();
-    state.live.events(&request, format!("/apps/{app}"), move || {
-        let (access, app, known) = (access.clone(), app.clone(), known.clone());
+    Ok(state.live.events(&request, format!("/apps/{app}"), move |access| {
+        let (app, known) = (app.clone(), known.clone());
         async move { Ok(fragments(&Facts::read(&access, &app, &known).await?)) }
-    })
+    }))
 }
 
 fn fragments(facts: &Facts) -> Fragments {

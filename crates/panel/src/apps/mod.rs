@@ -47,11 +47,9 @@ async fn page(request: PageRequest) -> PageResult {
 }
 
 async fn events(State(state): State<PanelState>, request: PageRequest) -> PageResult {
-    let (number, access) = (page_number(&request.query), request.access.clone());
-    state.live.events(&request, format!("/?page={number}"), move || {
-        let access = access.clone();
-        async move { read(&access, number).await }
-    })
+    let number = page_number(&request.query);
+    let render = move |access: Access| async move { read(&access, number).await };
+    Ok(state.live.events(&request, format!("/?page={number}"), render))
 }
 
 /// The page of a list that the query asks for.
@@ -93,7 +91,7 @@ fn row_id(place: u64) -> String {
 }
 
 fn heading(total: u64, may_create: bool) -> Markup {
-    let new = html! { @if may_create && total > 0 { (button::link(Look::Primary, "New app", "/apps/new")) } };
+    let new = html! { @if may_create && total > 0 { (button::link(Look::Primary, "New app", "/new-app")) } };
     let count = html! { @if total > 0 { span { (counted(total, "app")) } } };
     html! { div id="apps-heading" { (card::heading("Apps", count, new)) } }
 }
@@ -103,7 +101,7 @@ fn none(may_create: bool) -> Markup {
         true => (
             "Paste the address of a repository with a Dockerfile, or an app spec. Boatyard shows what it understood before it \
              builds anything.",
-            button::link(Look::Primary, "Create the first app", "/apps/new"),
+            button::link(Look::Primary, "Create the first app", "/new-app"),
         ),
         false => ("This token may not create apps.", html! {}),
     };

@@ -24,9 +24,9 @@ fn app(stages: &[Stage], ready: usize) -> AppView {
 #[test]
 fn an_empty_panel_leads_to_the_first_app() {
     let page = page_of(vec![], true);
-    assert!(page.contains("href=\"/apps/new\"") && page.contains("Create the first app"), "{page}");
+    assert!(page.contains("href=\"/new-app\"") && page.contains("Create the first app"), "{page}");
     let reader = page_of(vec![], false);
-    assert!(reader.contains("No apps yet") && !reader.contains("/apps/new"), "{reader}");
+    assert!(reader.contains("No apps yet") && !reader.contains("/new-app"), "{reader}");
 }
 
 #[test]

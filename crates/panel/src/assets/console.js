@@ -80,7 +80,7 @@
     // Nothing that is pasted can end the paste.
     type(modes.bracketed_paste ? `\x1b[200~${text.replaceAll('\x1b', '')}\x1b[201~` : text);
   });
-  const leave = () => document.querySelector('.heading .actions a, .heading .actions button').focus();
+  const leave = () => document.querySelector('.heading .actions :is(a, button:enabled)').focus();
   // A click gives the keys to the shell, unless it selects text.
   box.addEventListener('mouseup', () => getSelection().isCollapsed && keys.focus({ preventScroll: true }));
 
@@ -176,20 +176,15 @@
     socket = new WebSocket(address);
     socket.addEventListener('open', () => { wait = 0; size = ''; measure(); });
     socket.addEventListener('message', (event) => show(JSON.parse(event.data)));
-    socket.addEventListener('close', () => !hasEnded && reconnect());
+    socket.addEventListener('close', ({ reason }) => !hasEnded && (reason ? end(reason) : reconnect()));
   }
 
-  // A console ends with the server, and a page without a session gets the sign-in.
   async function reconnect() {
     tell('The connection was lost', 'Connecting again …', 'warning');
     wait = Math.min(5000, wait * 2 || 500);
     await new Promise((resolve) => setTimeout(resolve, wait));
-    try {
-      const page = await fetch(location.href, { redirect: 'manual' });
-      if (page.status === 404) return end('The server does not know it any more: boatyard serve was restarted, or no page was connected for a minute. Open another one.');
-      if (page.status === 401 || page.type === 'opaqueredirect') return end('You are signed out. Reload the page to sign in again.');
-    } catch { return reconnect(); }
-    connect();
+    if (await boatyard.probe()) connect();
+    else reconnect();
   }
 
   connect();

@@ -68,7 +68,7 @@
       dropped ? `Only the last ${MOST_LINES.toLocaleString('en')} lines are here. The download has all of them.` : '',
       visible,
     ].filter(Boolean).join(' ');
-    let text = note.querySelector(':scope > p');
+    let text = note.querySelector(':scope > p:not(.without-script)');
     if (!text) note.prepend(text = document.createElement('p'));
     if (text.textContent !== texts) text.textContent = texts;
   }
@@ -103,7 +103,9 @@
     source.addEventListener('lines', (event) => add(JSON.parse(event.data)));
     source.addEventListener('end', (event) => finish(JSON.parse(event.data)));
     source.addEventListener('error', () => {
-      if (source.readyState === EventSource.CLOSED) finish({ failed: true, text: 'The server refused the log. Reload the page.' });
+      if (source.readyState !== EventSource.CLOSED) return;
+      finish({ failed: true, text: 'The server refused the log. Try again in a moment.' });
+      boatyard.probe();
     });
   }
 

@@ -48,6 +48,9 @@
     return element.matches('summary') ? counterpart(element.parentElement, place)?.querySelector('summary') : null;
   }
 
+  // The logs that receive lines, each with the function that ends its stream.
+  const followed = new Map();
+
   const isAtEnd = (box) => box.scrollHeight - box.scrollTop - box.clientHeight < 8;
 
   // Calls `exchange`, which replaces what is in `old` by what is in `next`. Focus, scroll positions and open lists stay.
@@ -58,6 +61,7 @@
     const lists = [old, ...old.querySelectorAll('details[open]')].filter((list) => list.open && list.id);
     const spoken = [...old.querySelectorAll('[data-announce]')].map((it) => it.textContent);
     exchange();
+    for (const [place, stop] of followed) if (!place.isConnected) stop();
     for (const list of lists) counterpart(list, next)?.setAttribute('open', '');
     tick();
     for (const { box, top, left, end } of boxes) {
@@ -97,15 +101,16 @@
     byId(id)?.setAttribute('aria-busy', 'true');
     try {
       const response = await fetch(url, { headers: { 'x-part': 'dialog' }, signal: request.signal, ...options });
-      const next = parse(await response.text()).getElementById(id);
-      if (!next) throw new Error(`the answer has no element ${id}`);
+      if (response.status === 401) return location.reload();
+      const answer = parse(await response.text()), next = answer.getElementById(id);
+      if (!next) throw new Error(answer.querySelector('.notice p')?.textContent ?? `The server answered with status ${response.status}. Reload the page.`);
       next.removeAttribute('data-load');
       replace(byId(id), next);
     } catch (error) {
       const old = byId(id);
       if (request.signal.aborted || !old) return;
       old.removeAttribute('aria-busy');
-      old.textContent = 'This could not be loaded. Try again in a moment.';
+      old.textContent = error instanceof TypeError ? 'The server did not answer. Try again in a moment.' : error.message;
     }
   }
 
@@ -122,7 +127,7 @@
       document.body.append(next);
       next.showModal();
       next.addEventListener('close', closed);
-      (next.querySelector('[autofocus], .tabs [aria-current], form input:not([type="hidden"])') ?? next).focus();
+      (next.querySelector('[autofocus], .tabs [aria-current], form :is(input:not([type="hidden"]), textarea)') ?? next).focus();
       tick();
       settle(next);
     }
@@ -317,6 +322,7 @@
 
   // Adds the lines of a stream to the log in `place`, as text, until the place is replaced.
   function follow(place) {
+    if (followed.has(place)) return;
     const box = place.querySelector('.log'), note = place.querySelector('[role="status"]');
     let source = null;
 
@@ -350,20 +356,37 @@
       });
     }
 
+    followed.set(place, () => {
+      source?.close();
+      document.removeEventListener('visibilitychange', connect);
+      followed.delete(place);
+    });
     document.addEventListener('visibilitychange', connect);
     connect();
   }
+
+  // Streams and sockets do not tell why they failed. Returns whether to connect again. A page that is gone, or needs a new
+  // sign-in, is loaded again.
+  async function probe() {
+    try {
+      const response = await fetch(location.href, { method: 'HEAD', redirect: 'manual', cache: 'no-store' });
+      if (response.type === 'opaqueredirect' || (response.status >= 400 && response.status < 500)) location.reload();
+      return response.ok;
+    } catch {
+      return false;
+    }
+  }
+  window.boatyard = { probe };
 
   // Live pages
 
   function live(url) {
     const banner = byId('connection');
     const last = new Map();
-    let source = null, timer = 0, wait = 0, isGone = false;
+    let source = null, timer = 0, wait = 0;
 
     function connect() {
       disconnect();
-      if (isGone) return;
       source = new EventSource(url);
       source.addEventListener('open', () => { wait = 0; banner.hidden = true; });
       source.addEventListener('fragments', (event) => {
@@ -373,10 +396,10 @@
           replace(byId(id), parse(html).body.firstElementChild);
         }
       });
-      source.addEventListener('gone', (event) => {
-        isGone = true;
+      // What the page shows is gone, or too many pages are open.
+      source.addEventListener('end', (event) => {
         disconnect();
-        banner.textContent = `This page no longer exists: ${JSON.parse(event.data).message}`;
+        banner.textContent = JSON.parse(event.data).message;
         banner.hidden = false;
       });
       source.addEventListener('error', lost);
@@ -392,19 +415,7 @@
       banner.textContent = 'Connection lost. Reconnecting…';
       banner.hidden = false;
       wait = Math.min(5000, wait * 2 || 250);
-      timer = setTimeout(probe, wait);
-    }
-
-    // An EventSource does not tell why it failed. A page that is gone, or needs a new sign-in, is loaded again.
-    async function probe() {
-      try {
-        const response = await fetch(location.href, { method: 'HEAD', redirect: 'manual', cache: 'no-store' });
-        if (response.ok) connect();
-        else if (response.type === 'opaqueredirect' || response.status < 500) location.reload();
-        else lost();
-      } catch {
-        lost();
-      }
+      timer = setTimeout(async () => (await probe() ? connect() : lost()), wait);
     }
 
     // Browsers allow few connections per server, so a page that is not seen keeps none.

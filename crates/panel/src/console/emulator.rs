@@ -130,17 +130,11 @@ fn row_of(screen: &vt100::Screen, row: u16, cursor: Option<u16>) -> Row {
         let run = run_of(cell, cursor == Some(column));
         match runs.last_mut() {
             // A wide character is a piece of its own, because fonts disagree about its width.
-            Some(last)
-                if !run.wide
-                    && Run { text: String::new(), ..last.clone() } == Run { text: String::new(), ..run.clone() } =>
-            {
-                last.text.push_str(&run.text);
-            }
+            Some(last) if !run.wide && last.looks_like(&run) => last.text.push_str(&run.text),
             _ => runs.push(run),
         }
     }
-    let is_plain = |run: &Run| *run == Run { text: run.text.clone(), ..Run::default() };
-    if let Some(last) = runs.last_mut().filter(|it| is_plain(it)) {
+    if let Some(last) = runs.last_mut().filter(|it| it.looks_like(&Run::default())) {
         last.text.truncate(last.text.trim_end_matches(' ').len());
     }
     runs.retain(|it| !it.text.is_empty());

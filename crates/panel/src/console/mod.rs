@@ -18,7 +18,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::{get, post};
 use controller::console::ConsoleRequest;
@@ -26,6 +26,7 @@ use web::{ClientConnection, HttpError, Needs, PathParams};
 
 use crate::request::{Fields, PageRequest, PageResult};
 use crate::routes::{PanelState, Route, route};
+use crate::session::is_own_origin;
 pub(crate) use registry::Consoles;
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -118,7 +119,9 @@ async fn connect(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> PageResult {
-    check_origin(&headers, &request.access.base)?;
+    if !is_own_origin(&headers, &request.access.base) {
+        return Err(HttpError::forbidden("only a page of this panel may connect to a console"));
+    }
     let app = request.access.app(&app).await?;
     let console = state.consoles.find(&console, &request.session.id, &app.id);
     let console = console.ok_or_else(|| HttpError::not_found("there is no such console in this session"))?;
@@ -126,20 +129,16 @@ async fn connect(
     // The audit trail has a row for the opening.
     request.access.dismiss_audit();
     let upgrade = upgrade.max_message_size(socket::MAX_MESSAGE_BYTES).max_write_buffer_size(socket::MAX_WAITING_BYTES);
-    let viewer = console.view();
+    let viewer = state.consoles.view(&console);
     Ok(upgrade.on_upgrade(async move |socket| {
-        socket::serve(socket, viewer).await;
+        match viewer {
+            Ok(viewer) => socket::serve(socket, viewer).await,
+            // A page cannot read another answer than an open WebSocket.
+            Err(why) => socket::refuse(socket, &why).await,
+        }
         // Until here it counts as open.
         drop(connection);
     }))
-}
-
-fn check_origin(headers: &HeaderMap, base: &str) -> Result<(), HttpError> {
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    match (origins.next(), origins.next()) {
-        (Some(only), None) if only.as_bytes() == base.as_bytes() => Ok(()),
-        _ => Err(HttpError::forbidden("only a page of this panel may connect to a console")),
-    }
 }
 
 async fn close(

@@ -46,11 +46,14 @@ enum Request {
 }
 
 /// Counts as a page that shows the console until it is dropped.
-pub(super) struct Viewer(pub Arc<OpenConsole>);
+pub(super) struct Viewer {
+    pub console: Arc<OpenConsole>,
+    _permit: Permit,
+}
 
 impl Drop for Viewer {
     fn drop(&mut self) {
-        self.0.viewers.send_modify(|count| *count -= 1);
+        self.console.viewers.send_modify(|count| *count -= 1);
     }
 }
 
@@ -87,9 +90,10 @@ impl OpenConsole {
         self.session == session && self.target.app == *app
     }
 
-    pub fn view(self: &Arc<Self>) -> Viewer {
+    /// `permit`: the right to one more page.
+    pub fn view(self: &Arc<Self>, permit: Permit) -> Viewer {
         self.viewers.send_modify(|count| *count += 1);
-        Viewer(self.clone())
+        Viewer { console: self.clone(), _permit: permit }
     }
 
     pub fn has_ended(&self) -> bool {
@@ -203,7 +207,7 @@ impl Task {
         }
     }
 
-    /// Returns whether the shell will hear of it. Otherwise the screen keeps its size.
+    /// Returns whether the new size was sent to the shell. Otherwise the screen keeps its size.
     fn resize(&mut self, size: TerminalSize) -> bool {
         let Ok(place) = self.input.clone().try_reserve_owned() else { return false };
         place.send(ConsoleInput::Resize(self.emulator().resize(size)));

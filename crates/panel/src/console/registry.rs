@@ -8,23 +8,29 @@ use rollout::ids::AppId;
 use uuid::Uuid;
 use web::{HttpError, Stop};
 
-use super::open::OpenConsole;
+use super::open::{OpenConsole, Viewer};
 use crate::limit::Limit;
 
 /// Consoles of all sessions. Each holds an exec of the engine, processes in an instance, and up to 9 MB.
 const MAX_CONSOLES: usize = 16;
 const MAX_PER_SESSION: usize = 4;
+/// Pages that show consoles. Each holds a connection.
+const MAX_PAGES: usize = 64;
+const MAX_PAGES_PER_SESSION: usize = 16;
 
 /// The open consoles, and those that have ended and whose page may still read why.
 pub(crate) struct Consoles {
     limit: Arc<Limit>,
+    pages: Arc<Limit>,
     all: Mutex<Vec<Arc<OpenConsole>>>,
     stop: Stop,
 }
 
 impl Consoles {
     pub fn new(stop: Stop) -> Arc<Self> {
-        Arc::new(Self { limit: Limit::new("consoles", MAX_CONSOLES, MAX_PER_SESSION), all: Mutex::default(), stop })
+        let limit = Limit::new("consoles", MAX_CONSOLES, MAX_PER_SESSION);
+        let pages = Limit::new("pages with consoles", MAX_PAGES, MAX_PAGES_PER_SESSION);
+        Arc::new(Self { limit, pages, all: Mutex::default(), stop })
     }
 
     /// Opens a console for a session. `console` starts the shell, and `signed_out` completes when the session ends. Errors:
@@ -64,6 +70,11 @@ impl Consoles {
     /// The console with this id, for the session that opened it.
     pub(super) fn find(&self, id: &str, session: &str, app: &AppId) -> Option<Arc<OpenConsole>> {
         self.lock().iter().find(|it| it.id == id && it.is_of(session, app)).cloned()
+    }
+
+    /// Shows the console in one more page. Errors: the limit is reached. For people.
+    pub(super) fn view(&self, console: &Arc<OpenConsole>) -> Result<Viewer, String> {
+        Ok(console.view(self.pages.open(&console.session)?))
     }
 
     /// The consoles of a session in an app that have not ended, oldest first.

@@ -24,6 +24,8 @@ pub(super) const MAX_WAITING_BYTES: usize = 2 * 1024 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A page that sends nothing for this long, not even the answer to a ping, counts as left.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A page that does not take a message within this time counts as left.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a page may take to receive the last message.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -39,27 +41,39 @@ enum FromPage {
     History,
 }
 
+/// Tells the page why it cannot show the console.
+pub(super) async fn refuse(socket: WebSocket, why: &str) {
+    let (mut sink, mut stream) = socket.split();
+    close(&mut sink, &mut stream, close_code::POLICY, why).await;
+}
+
 /// Shows the console to one page until the page is left or the console has ended.
 pub(super) async fn serve(socket: WebSocket, viewer: Viewer) {
     let (mut sink, mut stream) = socket.split();
     // One request at a time is enough.
     let (ask, asked) = mpsc::channel(1);
     let has_ended = tokio::select! {
-        has_ended = show(&mut sink, &viewer.0, asked) => has_ended,
-        () = listen(&mut stream, &viewer.0, ask) => false,
+        has_ended = show(&mut sink, &viewer.console, asked) => has_ended,
+        () = listen(&mut stream, &viewer.console, ask) => false,
     };
     if has_ended {
-        let close = CloseFrame { code: close_code::NORMAL, reason: "".into() };
-        let closed = async {
-            let _ = sink.send(Message::Close(Some(close))).await;
-            while let Some(Ok(_)) = stream.next().await {}
-        };
-        let _ = timeout(CLOSE_TIMEOUT, closed).await;
+        close(&mut sink, &mut stream, close_code::NORMAL, "").await;
     }
 }
 
+/// `reason`: at most 123 bytes (RFC 6455, 5.5).
+async fn close(sink: &mut Sink, stream: &mut SplitStream<WebSocket>, code: u16, reason: &str) {
+    let closed = async {
+        let _ = sink.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        while let Some(Ok(_)) = stream.next().await {}
+    };
+    let _ = timeout(CLOSE_TIMEOUT, closed).await;
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+
 /// Sends what changes. A slow page gets fewer states, and always the latest one. Returns whether the console has ended.
-async fn show(sink: &mut SplitSink<WebSocket, Message>, console: &OpenConsole, mut asked: mpsc::Receiver<()>) -> bool {
+async fn show(sink: &mut Sink, console: &OpenConsole, mut asked: mpsc::Receiver<()>) -> bool {
     let mut screen = console.screen.clone();
     screen.mark_changed();
     let mut sent = None::<Arc<Screen>>;
@@ -78,7 +92,7 @@ async fn show(sink: &mut SplitSink<WebSocket, Message>, console: &OpenConsole, m
             Some(()) = asked.recv() => Message::text(history(&console.history().await).to_string()),
             _ = pings.tick() => Message::Ping(Bytes::new()),
         };
-        if sink.send(message).await.is_err() {
+        if !matches!(timeout(SEND_TIMEOUT, sink.send(message)).await, Ok(Ok(()))) {
             return false;
         }
         if sent.as_ref().is_some_and(|it| it.ended.is_some()) {
@@ -92,7 +106,12 @@ async fn listen(stream: &mut SplitStream<WebSocket>, console: &OpenConsole, ask:
     while let Ok(Some(Ok(message))) = timeout(SILENCE, stream.next()).await {
         match message {
             Message::Text(text) => match serde_json::from_str(&text) {
-                Ok(FromPage::Keys(keys)) => console.type_in(keys).await,
+                Ok(FromPage::Keys(keys)) => {
+                    // While the shell does not read, no message shows whether the page was left.
+                    if timeout(SILENCE, console.type_in(keys)).await.is_err() {
+                        return;
+                    }
+                }
                 Ok(FromPage::Resize(width, height)) => console.resize(TerminalSize { width, height }).await,
                 Ok(FromPage::History) => drop(ask.try_send(())),
                 // Of a page that another version has sent.

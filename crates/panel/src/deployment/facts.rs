@@ -1,7 +1,6 @@
 //! Everything that the page shows, read at one moment.
 
 use app_spec::AppSpec;
-use chrono::{DateTime, Utc};
 use controller::view::{AppView, DeploymentView, TrafficSample};
 use present::{Deployment, InstanceTransition};
 use rollout::deployment::Stage;
@@ -26,7 +25,7 @@ impl Facts {
     /// Errors: 404 if the app or the deployment does not exist.
     pub async fn read(access: &Access, app: &AppId, deployment: &DeploymentId) -> Result<Self, HttpError> {
         let control = &access.control;
-        let app = control.find_app(app.as_str()).await?;
+        let app = access.app(app.as_str()).await?;
         let record = control.deployment(&app.id, deployment).await?;
         let timeline = control.timeline(&app.id, deployment).await?;
         let traffic = control.traffic_history(&app.id).await?;
@@ -65,12 +64,6 @@ impl Facts {
     /// The address of a page of the app.
     pub fn address(&self, below: &str) -> String {
         format!("/apps/{}{below}", self.app.name)
-    }
-
-    /// When the last step ended; `None` while it is in progress.
-    pub fn ended_at(&self) -> Option<DateTime<Utc>> {
-        let last_step = self.it.progress.leaves().into_iter().filter_map(|it| it.ended).max();
-        last_step.or(self.it.phase_last_updated_at).filter(|_| self.it.has_ended())
     }
 
     /// Whether it became active, and a newer deployment serves now.

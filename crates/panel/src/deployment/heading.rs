@@ -7,7 +7,7 @@ use rollout::deployment::Stage;
 
 use super::facts::Facts;
 use crate::ui::button::{self, Look};
-use crate::ui::{card, status, time};
+use crate::ui::{card, link, status, time};
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     let title = format!("Deployment {}", facts.number());
@@ -21,7 +21,7 @@ pub(super) fn markup(facts: &Facts) -> Markup {
 
 fn beside(facts: &Facts) -> Markup {
     let it = &facts.it;
-    let took = facts.ended_at().zip(it.created_at).map(|(until, from)| (until - from).num_milliseconds().max(0));
+    let took = facts.it.ended_at().zip(it.created_at).map(|(until, from)| (until - from).num_milliseconds().max(0));
     html! {
         (status::phase(&it.phase))
         span { (it.cause_with_token()) }
@@ -48,7 +48,7 @@ fn buttons(facts: &Facts) -> Markup {
             (button::open(Look::Plain, "Roll back to this", &format!("?action=rollback&to={}", facts.number()), "rollback"))
         }
         @if facts.stage == Stage::Active && answers_requests {
-            (button::link(Look::Primary, &format!("Open {}", facts.app.name), &facts.app.live_url))
+            (link::external_button(&format!("Open {}", facts.app.name), &facts.app.live_url))
         }
     }
 }

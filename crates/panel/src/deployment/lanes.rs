@@ -8,7 +8,7 @@ use present::{InstanceTransition, Transition};
 
 use super::facts::Facts;
 use crate::ui::card;
-use crate::ui::lane::{self, Mark};
+use crate::ui::lane;
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     let content = match facts.timeline.is_empty() {
@@ -56,7 +56,9 @@ pub(super) fn is_in_a_lane(facts: &Facts, wait: &str) -> bool {
 }
 
 fn names_instance_of(wait: &str, component: &str) -> bool {
-    let names = |word: &str| word.strip_prefix(component).is_some_and(|rest| rest.starts_with('.'));
+    let is_slot =
+        |rest: &str| rest.strip_prefix('.').is_some_and(|slot| slot.starts_with(|it: char| it.is_ascii_digit()));
+    let names = |word: &str| word.strip_prefix(component).is_some_and(is_slot);
     wait.split(' ').any(names)
 }
 
@@ -89,7 +91,7 @@ fn instance(facts: &Facts, it: &LaneInstance) -> lane::Instance {
         name: name(latest),
         origin,
         old: latest.existed_before && !was_left_alone,
-        mark: mark(latest.transition),
+        latest: latest.transition,
         when: when(facts, latest),
         history: history(it),
     }
@@ -100,28 +102,13 @@ fn name(it: &InstanceTransition) -> String {
     format!("{}.{}", it.component_name, it.slot)
 }
 
-fn mark(transition: Transition) -> Mark {
-    match transition {
-        Transition::Existed => Mark::Running,
-        Transition::Intended | Transition::Unknown => Mark::Planned,
-        Transition::Created => Mark::Created,
-        Transition::Starting => Mark::Starting,
-        Transition::Ready => Mark::Ready,
-        Transition::Routed => Mark::Routed,
-        Transition::Unready => Mark::NotReady,
-        Transition::Draining => Mark::Draining,
-        Transition::Stopping => Mark::Stopping,
-        Transition::Stopped | Transition::Gone => Mark::Gone,
-    }
-}
-
 fn when(facts: &Facts, latest: &InstanceTransition) -> lane::When {
     let since_roll = |at: DateTime<Utc>| Some((at - facts.it.boatyard.record.roll_began?).num_milliseconds().max(0));
     match latest.at {
-        Some(_) if latest.transition == Transition::Existed => lane::When::Untold,
+        Some(_) if latest.transition == Transition::Existed => lane::When::Unknown,
         Some(at) if !facts.it.has_ended() => lane::When::Since(at),
-        Some(at) => since_roll(at).map_or(lane::When::Untold, |it| lane::When::Told(format!("after {}", duration(it)))),
-        None => lane::When::Untold,
+        Some(at) => since_roll(at).map_or(lane::When::Unknown, |it| lane::When::After(duration(it))),
+        None => lane::When::Unknown,
     }
 }
 

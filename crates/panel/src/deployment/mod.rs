@@ -47,7 +47,7 @@ async fn page(request: PageRequest, PathParams((app, deployment)): PathParams<(S
     let app = request.access.app(&app).await?;
     let deployment = request.access.deployment(&app.id, &deployment).await?;
     let number = deployment.number;
-    let dialog = actions::dialog(&request, &app, &request.query).await?;
+    let dialog = actions::dialog(&request, &app, Some(&deployment)).await?;
     if let (true, Some(dialog)) = (request.dialog_only, &dialog) {
         return Ok(dialog.clone().into_response());
     }
@@ -67,11 +67,10 @@ async fn events(
     let app = request.access.app(&app).await?.id;
     let deployment = request.access.deployment(&app, &deployment).await?.id;
     let page = format!("/apps/{app}/deployments/{deployment}");
-    let access = request.access.clone();
-    state.live.events(&request, page, move || {
-        let (access, app, deployment) = (access.clone(), app.clone(), deployment.clone());
+    Ok(state.live.events(&request, page, move |access| {
+        let (app, deployment) = (app.clone(), deployment.clone());
         async move { Ok(fragments(&Facts::read(&access, &app, &deployment).await?)) }
-    })
+    }))
 }
 
 fn fragments(facts: &Facts) -> Fragments {

@@ -185,7 +185,7 @@ fn all_texts_are_shown_as_text_and_no_part_contains_a_form() {
 }
 
 #[test]
-fn an_instance_that_was_replaced_is_told_from_a_new_one_and_from_one_that_was_left_alone() {
+fn a_lane_distinguishes_new_instances_from_replaced_ones_and_from_those_that_stay() {
     let row = |component: &str, slot, existed_before, transition| InstanceTransition {
         instance_name: format!("by-{component}-{slot}-{existed_before}").as_str().into(),
         component_name: component.into(),
@@ -204,5 +204,5 @@ fn an_instance_that_was_replaced_is_told_from_a_new_one_and_from_one_that_was_le
     let timeline = timeline.iter().map(web::view::transition).collect();
     let facts = Facts::new(samples::app(std::slice::from_ref(&it)), &it, timeline, Vec::new(), true);
     let page = lanes::markup(&facts).into_string();
-    assert_has(&page, &["not ready", "stopping", "0 of 1 replaced", "not replaced", "running"]);
+    assert_has(&page, &["not ready", "stopping", "0 of 1 replaced", "not replaced", "running before"]);
 }

@@ -18,6 +18,8 @@ struct Counter {
     /// What the second element shows.
     state: Arc<Mutex<String>>,
     is_deleted: Arc<Mutex<bool>>,
+    /// Why it cannot be rendered now.
+    failure: Arc<Mutex<Option<HttpError>>>,
 }
 
 impl Counter {
@@ -31,12 +33,15 @@ impl Counter {
 
     fn render(&self) -> Render {
         let page = self.clone();
-        Box::new(move || {
+        Box::new(move |_| {
             page.renderings.fetch_add(1, Ordering::SeqCst);
             let page = page.clone();
             async move {
                 if *lock(&page.is_deleted) {
-                    return Err(HttpError::not_found("no app shop"));
+                    return Err(HttpError::not_found("no app shop. It has: blog"));
+                }
+                if let Some(failure) = lock(&page.failure).clone() {
+                    return Err(failure);
                 }
                 let mut fragments = Fragments::new(AGAIN);
                 fragments.add("title", html! { h1 id="title" { "shop" } });
@@ -49,7 +54,7 @@ impl Counter {
 }
 
 fn key(only_app: Option<&str>) -> Key {
-    let only_app = only_app.map(Into::into);
+    let only_app = only_app.map(|id| (id.into(), "shop".into()));
     Key { page: "/apps/shop".into(), rights: Rights { admin: false, may_write: true, only_app } }
 }
 
@@ -67,7 +72,7 @@ fn fragments(data: &str) -> Option<LiveEvent> {
     Some(LiveEvent::Fragments(data.into()))
 }
 
-const ALL: &str = r#"{"engine":"<div id=\"engine\" role=\"status\"></div>","state":"<p id=\"state\"></p>","title":"<h1 id=\"title\">shop</h1>"}"#;
+const ALL: &str = r#"{"engine":"<div id=\"engine\" role=\"status\"></div>","outdated":"<div id=\"outdated\" role=\"status\"></div>","state":"<p id=\"state\"></p>","title":"<h1 id=\"title\">shop</h1>"}"#;
 
 #[tokio::test(start_paused = true)]
 async fn the_first_event_has_everything_and_later_ones_what_changed() {
@@ -154,15 +159,52 @@ async fn the_renderer_ends_with_its_last_viewer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_viewer_learns_that_the_page_no_longer_exists_and_gets_nothing_more() {
+async fn a_viewer_learns_that_the_page_no_longer_exists_but_no_names_of_other_apps() {
     let (control, pages) = pages();
     let page = Counter::default();
     let mut events = Box::pin(pages.view(key(None), page.render()));
     events.next().await;
     *lock(&page.is_deleted) = true;
     change(&control);
-    assert_eq!(events.next().await, Some(LiveEvent::Gone("no app shop".into())));
+    assert_eq!(events.next().await, Some(LiveEvent::End(DELETED.into())));
     assert_eq!(events.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_cannot_be_rendered_says_why_until_it_can() {
+    let (control, pages) = pages();
+    let page = Counter::default();
+    let mut events = Box::pin(pages.view(key(None), page.render()));
+    events.next().await;
+    *lock(&page.failure) = Some(HttpError::server_error("the database is busy", "locked".into()));
+    change(&control);
+    let LiveEvent::Fragments(failing) = events.next().await.expect("an event") else { panic!("it has not ended") };
+    assert!(failing.starts_with(r#"{"outdated":"#) && failing.contains("the database is busy"), "{failing}");
+    assert!(!failing.contains("locked"), "{failing}");
+    *lock(&page.failure) = None;
+    assert_eq!(events.next().await, fragments(r#"{"outdated":"<div id=\"outdated\" role=\"status\"></div>"}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rendering_that_never_ends_counts_as_failed() {
+    let (_control, pages) = pages();
+    let render: Render = Box::new(|_| std::future::pending().boxed());
+    let mut events = Box::pin(pages.view(key(None), render));
+    let LiveEvent::Fragments(failing) = events.next().await.expect("an event") else { panic!("it has not ended") };
+    assert!(failing.contains("This page cannot be updated now."), "{failing}");
+}
+
+#[test]
+fn a_rendering_gets_the_rights_of_its_viewers_and_no_other_fact_about_them() {
+    let tokens = controller_fake::samples::tokens();
+    let control: Arc<dyn Control> = Arc::new(FakeControl::default());
+    for token in tokens.values() {
+        let access = Rights::of(&Identity::Token(token.clone())).access(control.clone());
+        assert_eq!(access.identity.may_write(), token.scope == TokenScope::Write);
+        assert_eq!(access.identity.only_app(), token.app.as_ref());
+        assert_eq!((access.caller.actor.name.as_str(), access.caller.token_hash.as_str()), ("", ""));
+    }
+    assert!(matches!(Rights::of(&Identity::Admin).access(control).identity, Identity::Admin));
 }
 
 #[test]
@@ -185,11 +227,14 @@ fn a_slow_viewer_gets_what_changed_since_its_last_event_at_once() {
 
 /// The events of deployment 2 of the fake's app, over the whole router, for the session with this secret.
 async fn stream(control: &Arc<FakeControl>, stop: &Stop, secret: &str) -> BodyDataStream {
+    stream_of(&crate::router(control.clone(), stop.clone()), secret).await
+}
+
+async fn stream_of(router: &axum::Router, secret: &str) -> BodyDataStream {
     let mut request = Request::get("/apps/shop/deployments/2/events");
     request = request.header("cookie", format!("boatyard_session={secret}")).header("sec-fetch-mode", "cors");
     let request = request.extension(BaseUrl("http://127.0.0.1:7080".into())).body(axum::body::Body::empty());
-    let router = crate::router(control.clone(), stop.clone());
-    let answer = router.oneshot(request.expect("a request")).await.expect("an answer");
+    let answer = router.clone().oneshot(request.expect("a request")).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     answer.into_body().into_data_stream()
@@ -220,4 +265,22 @@ async fn a_stream_ends_with_its_session_and_with_the_server() {
     while let Some(event) = event(&mut of_other).await {
         assert!(!event.contains("gone"), "{event}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_beyond_the_limit_says_so_and_ends() {
+    let (control, stop) = (Arc::new(FakeControl::default()), Stop::default());
+    let session = control.create_session(&hex::encode(sha256(TOKEN)), None).await.expect("a session");
+    let router = crate::router(control.clone(), stop);
+    let mut open = Vec::new();
+    for _ in 0..STREAMS_PER_SESSION {
+        open.push(stream_of(&router, &session.secret).await);
+    }
+    let mut refused = stream_of(&router, &session.secret).await;
+    let only = event(&mut refused).await.expect("an event");
+    assert!(only.starts_with("event: end\ndata: {\"message\":\"This page is not kept up to date."), "{only}");
+    assert_eq!(event(&mut refused).await, None);
+    open.pop();
+    let first = event(&mut stream_of(&router, &session.secret).await).await;
+    assert!(first.is_some_and(|it| it.starts_with("event: fragments")));
 }

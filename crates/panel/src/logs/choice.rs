@@ -8,6 +8,7 @@ use web::{Access, HttpError};
 use super::FIRST_LINES;
 use crate::request::Fields;
 use crate::ui::button;
+use crate::ui::form::{Field, Input};
 
 /// How many of the newest deployments the page offers. An older one is opened by its number in the address.
 const OFFERED_DEPLOYMENTS: u64 = 50;
@@ -28,7 +29,6 @@ pub(super) struct Choice {
     /// How many of the last lines each instance sends.
     pub tail: usize,
     deployment: Option<DeploymentView>,
-    newest_deployments: Vec<DeploymentView>,
 }
 
 impl Choice {
@@ -46,10 +46,9 @@ impl Choice {
             Some(id_or_number) => Some(access.deployment(&app.id, id_or_number).await?),
             None => None,
         };
-        let newest = PageQuery { page: 1, per_page: OFFERED_DEPLOYMENTS };
-        let newest_deployments = access.control.deployments(&app.id, newest).await?.items;
-        let component = query.get("component").map(str::to_owned);
-        Ok(Self { component, app, kind, tail, deployment, newest_deployments })
+        // The page shows the name again, and with it whatever was sent.
+        let component = query.get("component").map(|it| it.replace(app_spec::is_deceptive, "\u{fffd}"));
+        Ok(Self { component, app, kind, tail, deployment })
     }
 
     pub fn request(&self, follow: bool, tail: Option<usize>) -> LogRequest {
@@ -83,52 +82,56 @@ impl Choice {
     }
 
     /// The form with all choices. The script sends it when one of them changes.
-    pub fn form(&self) -> Markup {
-        let spec = self.deployment.as_ref().map_or(&self.app.spec, |it| &it.spec);
-        let spec = AppSpec::from_stored(spec).unwrap_or_default();
-        let names: Vec<String> = spec.components().map(|it| it.name().to_owned()).collect();
-        let component = self.component.clone().unwrap_or_default();
-        let unlisted = Some(&component).filter(|it| !it.is_empty() && !names.contains(it));
-        let components = names.iter().chain(unlisted).map(|it| (it.clone(), it.clone()));
-        let kinds = KINDS.iter().map(|(_, name, label)| ((*name).to_owned(), (*label).to_owned()));
-        html! {
+    pub async fn form(&self, access: &Access) -> Result<Markup, HttpError> {
+        let components = self.components();
+        let components: Vec<_> = components.iter().map(|it| (it.as_str(), label_of(it))).collect();
+        let kinds = KINDS.map(|(_, name, label)| (name, label));
+        let deployments = self.deployments(access).await?;
+        let deployments: Vec<_> = deployments.iter().map(|(number, label)| (number.as_str(), label.as_str())).collect();
+        let select = |name, label, value, choices| {
+            Field { name, label, value, input: Input::Choice(choices), ..Field::default() }.markup()
+        };
+        Ok(html! {
             form class="log-choice" id="log-choice" method="get" action={ "/apps/" (self.app.name) "/logs" } {
-                (select("component", "Component", [(String::new(), "All components".to_owned())].into_iter().chain(components), &component))
-                (select("type", "Log", kinds, name_of(self.kind)))
-                (select("deployment", "Deployment", self.deployments(), &self.number()))
+                (select("component", "Component", self.component.as_deref().unwrap_or_default(), &components))
+                (select("type", "Log", name_of(self.kind), &kinds))
+                (select("deployment", "Deployment", &self.number(), &deployments))
                 div class="without-script" { (button::submit(button::Look::Plain, "Show")) }
             }
-        }
+        })
     }
 
-    fn deployments(&self) -> impl Iterator<Item = (String, String)> {
-        let current = match self.kind {
+    /// The empty name stands for all components. A chosen component stays, even if the app has none of that name.
+    fn components(&self) -> Vec<String> {
+        let spec = self.deployment.as_ref().map_or(&self.app.spec, |it| &it.spec);
+        let spec = AppSpec::from_stored(spec).unwrap_or_default();
+        let mut names: Vec<_> =
+            [String::new()].into_iter().chain(spec.components().map(|it| it.name().to_owned())).collect();
+        names.extend(self.component.clone().filter(|it| !names.contains(it)));
+        names
+    }
+
+    /// The newest deployments and the chosen one, as numbers with labels.
+    async fn deployments(&self, access: &Access) -> Result<Vec<(String, String)>, HttpError> {
+        let none = match self.kind {
             LogKind::Run | LogKind::RunRestarted => "All that run now",
             LogKind::Build | LogKind::Deploy => "The active one",
         };
-        let is_listed = |it: &&DeploymentView| !self.newest_deployments.iter().any(|listed| listed.id == it.id);
-        let all = self.newest_deployments.iter().chain(self.deployment.as_ref().filter(is_listed));
+        let newest = PageQuery { page: 1, per_page: OFFERED_DEPLOYMENTS };
+        let mut offered = access.control.deployments(&self.app.id, newest).await?.items;
+        offered.extend(self.deployment.clone().filter(|it| offered.iter().all(|listed| listed.id != it.id)));
         let option = |it: &DeploymentView| {
-            let number = it.number.to_string();
-            let label =
-                format!("{number}: {}, {}", it.cause, it.stage.phase().as_str().to_lowercase().replace('_', " "));
-            (number, label)
+            let phase = it.stage.phase().as_str().to_lowercase().replace('_', " ");
+            (it.number.to_string(), format!("{}: {}, {phase}", it.number, it.cause))
         };
-        [(String::new(), current.to_owned())].into_iter().chain(all.map(option))
+        Ok([(String::new(), none.to_owned())].into_iter().chain(offered.iter().map(option)).collect())
     }
+}
+
+fn label_of(component: &str) -> &str {
+    if component.is_empty() { "All components" } else { component }
 }
 
 fn name_of(kind: LogKind) -> &'static str {
     KINDS.iter().find(|(it, ..)| *it == kind).map_or("run", |(_, name, _)| name)
-}
-
-fn select(name: &str, label: &str, options: impl Iterator<Item = (String, String)>, chosen: &str) -> Markup {
-    html! {
-        div class="field" {
-            label for=(name) { (label) }
-            select id=(name) name=(name) {
-                @for (value, label) in options { option value=(value) selected[value == chosen] { (label) } }
-            }
-        }
-    }
 }

@@ -27,10 +27,12 @@ use crate::ui::page::{Place, Section};
 use crate::ui::{button, card, log, notice};
 use choice::Choice;
 
-/// How many of the last lines the page shows before its script follows the log. Each instance sends as many again then.
+/// How many of the last lines the page shows before its script follows the log. Each instance then sends this many of its last lines.
 const FIRST_LINES: usize = 500;
-/// Limit of the text of these lines, so that the page stays small.
-const FIRST_BYTES: usize = 40 * 1024;
+/// Limit of these lines, so that the page with its assets stays below 100 KB.
+const FIRST_BYTES: usize = 36 * 1024;
+/// About as much as the markup of a line adds to its text.
+const LINE_MARKUP: usize = 110;
 /// How much text is in memory while the page's lines are chosen.
 const MAX_READ_BYTES: usize = 1024 * 1024;
 /// Open streams. Each one holds a connection and a stream of the engine, and up to 6 MB for a slow client.
@@ -58,7 +60,7 @@ async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> Page
     let name = choice.app.name.clone();
     let content = html! {
         (card::heading("Logs", html! {}, html! {}))
-        (choice.form())
+        (choice.form(&request.access).await?)
         (tools(&choice))
         (log_box(&choice, lines))
         script src=(assets::logs_script_path()) defer {}
@@ -130,8 +132,9 @@ fn newest(mut lines: Vec<LogEntry>, limit: usize) -> Vec<LogEntry> {
     lines.sort_by_key(time_of);
     let mut bytes = 0;
     let fits = |line: &&LogEntry| {
-        bytes += line.text.len();
-        bytes <= FIRST_BYTES
+        let is_newest = bytes == 0;
+        bytes += LINE_MARKUP + line.text.len();
+        is_newest || bytes <= FIRST_BYTES
     };
     let count = lines.iter().rev().take(limit.min(FIRST_LINES)).take_while(fits).count();
     lines.split_off(lines.len() - count)

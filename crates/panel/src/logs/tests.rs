@@ -1,7 +1,7 @@
 use controller::view::LogEntry;
 use controller_fake::{FakeControl, samples};
 
-use super::{FIRST_BYTES, FIRST_LINES, newest};
+use super::{FIRST_BYTES, FIRST_LINES, LINE_MARKUP, newest};
 use crate::tests::Panel;
 
 #[tokio::test]
@@ -88,5 +88,8 @@ fn the_page_shows_the_newest_lines_of_all_instances_in_order() {
     assert_eq!(texts(newest(lines, 9)), ["a", "b", "c", "d"]);
     let long = "x".repeat(FIRST_BYTES - 1);
     assert_eq!(texts(newest(vec![line(1, &long), line(2, "b"), line(3, "c")], 9)), ["b", "c"]);
-    assert_eq!(newest((0..59).cycle().take(2000).map(|it| line(it, "a")).collect(), 9999).len(), FIRST_LINES);
+    let longer = "x".repeat(FIRST_BYTES + 1);
+    assert_eq!(newest(vec![line(1, "a"), line(2, &longer)], 9), [line(2, &longer)], "the newest line is always there");
+    let many = |limit| newest((0..59).cycle().take(2000).map(|it| line(it, "a")).collect(), limit).len();
+    assert_eq!((many(100), many(FIRST_LINES)), (100, FIRST_BYTES / (LINE_MARKUP + 1)));
 }

@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
 use tracing::error;
-use web::{HttpError, Needs};
+use web::{HttpError, Needs, sha256};
+
+use self::repository::Refusal;
 
 use crate::actions::{caller, key_field, live_page};
 use crate::request::{Fields, PageRequest, PageResult};
@@ -22,7 +24,8 @@ use crate::ui::form::Form;
 use crate::ui::page::Place;
 use crate::ui::{card, notice};
 
-const PATH: &str = "/apps/new";
+/// Not below `/apps`, where it would hide the app with the name `new`.
+pub(crate) const PATH: &str = "/new-app";
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
@@ -33,11 +36,12 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 async fn empty(request: PageRequest) -> PageResult {
+    Needs::Write("create").check(&request.access.identity, false).map_err(HttpError::forbidden)?;
     Ok(start(&request, &request.query, None))
 }
 
 /// The first page: a form for a repository, and one for a spec.
-fn start(request: &PageRequest, fields: &Fields, refusal: Option<&HttpError>) -> Response {
+fn start(request: &PageRequest, fields: &Fields, refusal: Option<&Refusal>) -> Response {
     let csrf = &request.session.csrf;
     let repository = Form { action: PATH, csrf, preview: None }.markup(html! {
         (repository::fields(fields, refusal))
@@ -56,27 +60,34 @@ fn start(request: &PageRequest, fields: &Fields, refusal: Option<&HttpError>) ->
 }
 
 async fn submit(request: PageRequest, fields: Fields) -> PageResult {
-    let deploys = fields.get("step") == Some("deploy");
+    let text = match fields.get("spec") {
+        // Browsers end lines with CR and LF.
+        Some(spec) => spec.replace("\r\n", "\n"),
+        None => match repository::spec(&fields) {
+            Ok(spec) => spec,
+            Err(refusal) => {
+                request.access.dismiss_audit();
+                return Ok((StatusCode::BAD_REQUEST, start(&request, &fields, Some(&refusal))).into_response());
+            }
+        },
+    };
+    let wants_to_deploy = fields.get("step") == Some("deploy");
+    // Nothing is deployed that was not shown as it was understood.
+    let deploys = wants_to_deploy && fields.get("checked") == Some(&checksum(&text));
     if !deploys {
         request.access.dismiss_audit();
     }
-    let text = match (fields.get("step"), fields.get("spec")) {
-        (Some("repository"), _) | (_, None) => match repository::spec(&fields) {
-            Ok(spec) => spec,
-            Err(refusal) => return Ok((refusal.status, start(&request, &fields, Some(&refusal))).into_response()),
-        },
-        (_, Some(spec)) => spec.to_owned(),
-    };
     let page = NewApp { request: &request, fields: &fields, text: &text };
-    let mut parsed = match AppSpec::from_yaml(&text) {
+    let parsed = match AppSpec::from_yaml(&text) {
         Ok(parsed) => parsed,
         Err(problems) => return Ok((StatusCode::BAD_REQUEST, page.unreadable(&problems)).into_response()),
     };
-    understood::give_values(&mut parsed.spec, &fields);
     if !deploys {
-        return Ok(page.understood(&parsed, None).await);
+        let changed = "The spec was changed after it was checked. This is what it means now";
+        let changed = wants_to_deploy.then(|| HttpError::bad_request(changed));
+        return Ok(page.understood(&parsed, changed.as_ref()).await);
     }
-    match create(&request, &fields, &parsed.spec).await {
+    match create(&request, &fields, understood::with_values(parsed.spec.clone(), &fields)).await {
         Ok(address) => Ok(Redirect::to(&address).into_response()),
         Err(refusal) => {
             if let Some(cause) = &refusal.cause {
@@ -88,13 +99,18 @@ async fn submit(request: PageRequest, fields: Fields) -> PageResult {
 }
 
 /// Creates the app, and returns the address of its first deployment.
-async fn create(request: &PageRequest, fields: &Fields, spec: &AppSpec) -> Result<String, HttpError> {
+async fn create(request: &PageRequest, fields: &Fields, spec: AppSpec) -> Result<String, HttpError> {
     if let Some(audit) = &request.access.caller.audit {
         audit.set_app_name(&spec.name);
     }
-    let app = request.access.control.create_app(spec.clone(), &caller(request, fields)).await?;
+    let app = request.access.control.create_app(spec, &caller(request, fields.get("key"))).await?;
     let first = app.newest.as_ref().map(|it| live_page(&app.name, it));
     Ok(first.unwrap_or_else(|| format!("/apps/{}", app.name)))
+}
+
+/// Identifies the text that was checked.
+fn checksum(text: &str) -> String {
+    hex::encode(sha256(text))
 }
 
 /// The second page: what was understood of a spec.
@@ -125,7 +141,7 @@ impl NewApp<'_> {
         let content = html! {
             @if let Some(it) = refusal { (notice::error("The app was not created", &it.message)) }
             (understood::notices(&parsed.spec, &heads))
-            (self.form(understood::cards(&parsed.spec, &heads, preview), remarks.as_slice(), can_deploy))
+            (self.form(understood::cards(&parsed.spec, &heads, self.fields, preview), remarks.as_slice(), can_deploy))
         };
         self.page(&format!("New app {}", parsed.spec.name), content)
     }
@@ -134,12 +150,13 @@ impl NewApp<'_> {
     fn form(&self, cards: Markup, problems: &[Diagnostic], can_deploy: bool) -> Markup {
         let problems: Vec<_> = problems.iter().map(problem).collect();
         Form { action: PATH, csrf: &self.request.session.csrf, preview: None }.markup(html! {
-            (key_field(self.fields))
+            (key_field(self.fields.get("key")))
+            input type="hidden" name="checked" value=(checksum(self.text));
             (cards)
             @if can_deploy { div class="row" { (submit_as(Look::Primary, "Deploy", "step", "deploy")) } }
             (card::card("spec-card", "App spec", html! {}, html! {
                 (editor("spec", "You can change it here", self.text, &problems))
-                div class="row" { (submit_as(Look::Plain, "Check again", "step", "check")) }
+                div class="row" { button class="button" name="step" value="check" formnovalidate { "Check again" } }
             }))
         })
     }

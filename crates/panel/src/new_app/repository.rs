@@ -2,24 +2,24 @@
 
 use app_spec::{AppSpec, Common, GitSource, Service, Source};
 use maud::{Markup, html};
-use web::HttpError;
 
 use crate::request::Fields;
 use crate::ui::form::{Field, Input};
 
-/// The longest name of an app.
-const MAX_NAME: usize = 32;
+/// Why a field was refused: its name, and a sentence.
+pub(super) type Refusal = (&'static str, String);
 
 /// The fields of the form. Only the address is required.
-pub(super) fn fields(fields: &Fields, refusal: Option<&HttpError>) -> Markup {
+pub(super) fn fields(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
     let value = |name| fields.get(name).unwrap_or_default();
-    let error = refusal.map_or("", |it| it.message.as_str());
+    let error = |name| refusal.filter(|it| it.0 == name).map_or("", |it| it.1.as_str());
+    let is_open = ["branch", "dockerfile", "port", "name"].iter().any(|it| fields.get(it).is_some());
     html! {
         (Field {
-            name: "address", label: "Repository", hint: "https://github.com/owner/name", error, value: value("address"),
+            name: "address", label: "Repository", hint: "https://github.com/owner/name", error: error("address"), value: value("address"),
             required: true, ..Field::default()
         }.markup())
-        details {
+        details open[is_open] {
             summary { "Branch, Dockerfile, port, name" }
             (Field { name: "branch", label: "Branch", hint: "Empty: the default branch.", value: value("branch"), ..Field::default() }.markup())
             (Field {
@@ -28,7 +28,7 @@ pub(super) fn fields(fields: &Fields, refusal: Option<&HttpError>) -> Markup {
             }.markup())
             (Field {
                 name: "port", label: "Port", hint: "The port that the process listens on. Empty: 8080.", value: value("port"),
-                input: Input::Number, ..Field::default()
+                error: error("port"), input: Input::Number, ..Field::default()
             }.markup())
             (Field { name: "name", label: "Name of the app", hint: "Empty: the name of the repository.", value: value("name"), ..Field::default() }.markup())
         }
@@ -36,12 +36,11 @@ pub(super) fn fields(fields: &Fields, refusal: Option<&HttpError>) -> Markup {
 }
 
 /// The spec as YAML. Errors: the address is missing, or the port is not a number. Everything else is checked with the spec.
-pub(super) fn spec(fields: &Fields) -> Result<String, HttpError> {
+pub(super) fn spec(fields: &Fields) -> Result<String, Refusal> {
     let address = fields.get("address").map(|it| it.trim().trim_end_matches('/')).filter(|it| !it.is_empty());
-    let address = address.ok_or_else(|| HttpError::bad_request("Paste the address of a repository."))?;
+    let address = address.ok_or_else(|| ("address", "Paste the address of a repository.".to_owned()))?;
     let port = fields.get("port").map(|it| it.trim().parse::<u16>().map_err(|_| it)).transpose();
-    let port =
-        port.map_err(|it| HttpError::bad_request(format!("{it:?} is not a port. It is a number from 1 to 65535.")))?;
+    let port = port.map_err(|it| ("port", format!("{it:?} is not a port. It is a number from 1 to 65535.")))?;
     let given = |name: &str| fields.get(name).map(|it| it.trim().to_owned());
     let common = Common {
         name: "web".into(),
@@ -58,11 +57,8 @@ pub(super) fn spec(fields: &Fields) -> Result<String, HttpError> {
 /// The last part of the address, as the name of an app: `https://example.com/acme/My_Shop.git` becomes `my-shop`.
 fn app_name(address: &str) -> String {
     let last = address.rsplit(['/', ':']).next().unwrap_or_default();
-    let last = last.strip_suffix(".git").unwrap_or(last).to_ascii_lowercase();
-    let name: String = last.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
-    let name = name.trim_start_matches(|it: char| !it.is_ascii_lowercase());
-    let name = name.get(..MAX_NAME).unwrap_or(name).trim_end_matches('-');
-    if name.len() < 2 { "app".into() } else { name.to_owned() }
+    let name = app_spec::nearest_name(last.strip_suffix(".git").unwrap_or(last));
+    if name.len() < 2 { "app".into() } else { name }
 }
 
 #[cfg(test)]
@@ -105,8 +101,12 @@ mod tests {
 
     #[test]
     fn a_missing_address_and_a_wrong_port_are_refused() {
-        for query in ["address=+&port=80", "address=https://example.com/shop&port=70000", ""] {
-            assert!(spec(&Fields::of(query)).is_err(), "{query}");
+        for (query, field) in
+            [("address=+&port=80", "address"), ("address=https://example.com/shop&port=70000", "port"), ("", "address")]
+        {
+            let refusal = spec(&Fields::of(query)).expect_err("refused");
+            assert_eq!(refusal.0, field, "{query}");
+            assert!(super::fields(&Fields::of(query), Some(&refusal)).into_string().contains("class=\"error\""));
         }
     }
 }

@@ -20,7 +20,7 @@ fn field(name: &str, value: &str) -> String {
 #[tokio::test]
 async fn a_spec_is_shown_as_it_was_understood_before_anything_happens() {
     let panel = Panel::new(FakeControl::default()).await;
-    let answer = panel.post("/apps/new", &(field("step", "check") + &field("spec", SPEC))).await;
+    let answer = panel.post("/new-app", &(field("step", "check") + &field("spec", SPEC))).await;
     assert_eq!(answer.status, 200);
     for part in [
         "2 instances of apps-s-1vcpu-0.5gb",
@@ -41,7 +41,7 @@ async fn a_mistake_is_shown_under_its_line_and_nothing_can_be_deployed() {
     let panel = Panel::new(FakeControl::default()).await;
     let wrong = SPEC.replace("instance_count: 2", "instance_cuont: <script>");
     for step in ["check", "deploy"] {
-        let answer = panel.post("/apps/new", &(field("step", step) + &field("spec", &wrong))).await;
+        let answer = panel.post("/new-app", &(field("step", step) + &field("spec", &wrong))).await;
         assert_eq!(answer.status, 400);
         assert!(answer.body.contains("Line 4") && answer.body.contains("did you mean `instance_count`?"));
         assert!(!answer.body.contains("value=\"deploy\"") && !answer.body.contains("<script>"), "{}", answer.body);
@@ -52,14 +52,17 @@ async fn a_mistake_is_shown_under_its_line_and_nothing_can_be_deployed() {
 #[tokio::test]
 async fn an_app_is_created_with_the_values_and_the_key_of_the_form() {
     let panel = Panel::new(FakeControl::default()).await;
-    let form =
-        field("step", "deploy") + &field("spec", SPEC) + &field("value.web.TOKEN", "hunter2") + &field("key", "k-1");
-    let answer = panel.post("/apps/new", &form).await;
+    let form = field("step", "deploy")
+        + &field("checked", &super::checksum(SPEC))
+        + &field("spec", SPEC)
+        + &field("value.web.TOKEN", "hunter2")
+        + &field("key", "k-1");
+    let answer = panel.post("/new-app", &form).await;
     assert_eq!((answer.status, answer.location.as_str()), (303, "/apps/shop/deployments/2"), "{}", answer.body);
     assert_eq!(panel.changes(), ["create shop key=Some(\"k-1\")"]);
 
     panel.refuse("an app named shop exists already");
-    let answer = panel.post("/apps/new", &form).await;
+    let answer = panel.post("/new-app", &form).await;
     assert!(answer.status == 409 && answer.body.contains("an app named shop exists already"), "{}", answer.body);
     assert!(answer.body.contains("instance_count: 2") && answer.body.contains("value=\"k-1\""), "{}", answer.body);
     assert!(!answer.body.contains("hunter2"), "a secret is not sent back");
@@ -69,8 +72,45 @@ async fn an_app_is_created_with_the_values_and_the_key_of_the_form() {
 async fn a_repository_becomes_a_spec_or_says_what_is_missing() {
     let panel = Panel::new(FakeControl::default()).await;
     let form = field("step", "repository") + &field("address", "https://example.com/acme/shop.git");
-    let answer = panel.post("/apps/new", &form).await;
+    let answer = panel.post("/new-app", &form).await;
     assert!(answer.status == 200 && answer.body.contains("dockerfile_path: Dockerfile"), "{}", answer.body);
-    let answer = panel.post("/apps/new", &field("step", "repository")).await;
+    let answer = panel.post("/new-app", &field("step", "repository")).await;
     assert!(answer.status == 400 && answer.body.contains("Paste the address of a repository."), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn what_was_typed_stays_and_nothing_is_deployed_that_was_not_shown() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let spec = SPEC.replace("type: SECRET}", "type: SECRET}, {key: MODE, value: '${MODE}'}");
+    let values = field("value.web.TOKEN", "hunter2") + &field("value.web.MODE", "fast");
+    let answer = panel.post("/new-app", &(field("step", "check") + &field("spec", &spec) + &values)).await;
+    for part in ["Type it again", "value=\"fast\"", &format!("value=\"{}\"", super::checksum(&spec))] {
+        assert!(answer.body.contains(part), "{part}: {}", answer.body);
+    }
+    assert!(!answer.body.contains("hunter2"), "{}", answer.body);
+
+    let checked = field("step", "deploy") + &field("checked", &super::checksum(&spec)) + &values;
+    let changed = field("spec", &spec.replace("instance_count: 2", "instance_count: 3"));
+    let answer = panel.post("/new-app", &(checked.clone() + &changed)).await;
+    assert!(
+        answer.status == 200 && answer.body.contains("The spec was changed after it was checked"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(panel.changes(), [""; 0]);
+    // A browser ends lines with CR and LF.
+    let answer = panel.post("/new-app", &(checked + &field("spec", &spec.replace('\n', "\r\n")))).await;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let answer =
+        panel.post("/new-app", &(field("step", "deploy") + &field("address", "https://example.com/shop"))).await;
+    assert!(answer.status == 200, "a repository is shown first");
+    assert_eq!(panel.changes().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_create_apps_gets_no_form() {
+    for token in ["reader", "shop-writer"] {
+        let panel = Panel::with_token(FakeControl::default(), token).await;
+        assert_eq!(panel.get("/new-app").await.status, 403, "{token}");
+    }
 }

@@ -28,12 +28,18 @@ pub(super) fn notices(spec: &AppSpec, heads: &[SourceHeadView]) -> Markup {
 }
 
 /// The cards before the spec. `preview`: what creating the app would do.
-pub(super) fn cards(spec: &AppSpec, heads: &[SourceHeadView], preview: Result<Preview, ControlError>) -> Markup {
+/// `fields`: what was typed already.
+pub(super) fn cards(
+    spec: &AppSpec,
+    heads: &[SourceHeadView],
+    fields: &Fields,
+    preview: Result<Preview, ControlError>,
+) -> Markup {
     let needed = spec.needed_values();
     html! {
         (card::card("components", "Components", html! {}, components(spec)))
         @if !heads.is_empty() { (card::card("sources-card", "Sources", html! {}, sources(heads))) }
-        @if !needed.is_empty() { (card::card("values", "Values that the app needs", html! {}, values(&needed))) }
+        @if !needed.is_empty() { (card::card("values", "Values that the app needs", html! {}, values(&needed, fields))) }
         (plan("Plan", html! {}, preview))
     }
 }
@@ -70,17 +76,23 @@ fn components(spec: &AppSpec) -> Markup {
     table("Components", &columns, &spec.components().map(row).chain(databases).collect::<Vec<_>>())
 }
 
-fn values(needed: &[NeededValue]) -> Markup {
+/// A secret that was typed is not sent back, so it has to be typed again.
+fn values(needed: &[NeededValue], fields: &Fields) -> Markup {
     let field = |it: &NeededValue| {
-        let owner = it.component.as_deref().unwrap_or("the whole app");
-        let hint = match it.why {
-            Why::Empty => "A secret without a value.",
-            Why::Placeholder => "The spec has a placeholder.",
-            Why::SealedElsewhere => "Another installation encrypted the value.",
+        let (name, owner) = (field_name(it), it.component.as_deref().unwrap_or("the whole app"));
+        let typed = fields.get(&name);
+        let hint = match (it.why, typed) {
+            (_, Some(_)) if it.secret => "Type it again: a secret is never sent back to the page.",
+            (Why::Empty, _) => "A secret without a value.",
+            (Why::Placeholder, _) => "The spec has a placeholder.",
+            (Why::SealedElsewhere, _) => "Another installation encrypted the value.",
         };
         let label = format!("{} of {owner}", it.key);
-        let input = if it.secret { Input::Secret } else { Input::Text };
-        Field { name: &field_name(it), label: &label, hint, input, ..Field::default() }.markup()
+        let (input, value) = match it.secret {
+            true => (Input::Secret, ""),
+            false => (Input::Text, typed.unwrap_or_default()),
+        };
+        Field { name: &name, label: &label, hint, value, input, required: true, ..Field::default() }.markup()
     };
     html! { @for it in needed { (field(it)) } }
 }
@@ -89,11 +101,12 @@ fn field_name(it: &NeededValue) -> String {
     format!("value.{}.{}", it.component.as_deref().unwrap_or_default(), it.key)
 }
 
-/// Fills in the values that were typed into the form.
-pub(super) fn give_values(spec: &mut AppSpec, fields: &Fields) {
+/// The spec with the values that were typed into the form.
+pub(super) fn with_values(mut spec: AppSpec, fields: &Fields) -> AppSpec {
     for it in spec.needed_values() {
         if let Some(value) = fields.get(&field_name(&it)) {
             spec.give(it.component.as_deref(), &it.key, value);
         }
     }
+    spec
 }

@@ -21,6 +21,7 @@ use web::{Authenticate, Authenticated, HttpError, Identity};
 use crate::ui::page::Account;
 
 pub(crate) use guard::{MAX_FORM, guard};
+pub(crate) use origin::is_own_origin;
 pub(crate) use sign_in::{router, routes};
 
 /// The session of a request. An extension of every request of a person who is signed in.

@@ -29,9 +29,13 @@ pub(super) fn is_allowed(method: &Method, headers: &HeaderMap, base: &str) -> bo
     if is_safe(method) {
         return !is_foreign(headers) || navigates(headers);
     }
+    is_own_origin(headers, base) && headers.get(SEC_FETCH_SITE).is_none_or(|site| site == "same-origin")
+}
+
+/// Whether the request came from a page of the panel at `base`, as its one `Origin` says. Browsers send it with a WebSocket, too.
+pub(crate) fn is_own_origin(headers: &HeaderMap, base: &str) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
-    let is_own = origins.next().is_some_and(|it| it == base) && origins.next().is_none();
-    is_own && headers.get(SEC_FETCH_SITE).is_none_or(|site| site == "same-origin")
+    origins.next().is_some_and(|it| it == base) && origins.next().is_none()
 }
 
 const SEC_FETCH_MODE: header::HeaderName = header::HeaderName::from_static("sec-fetch-mode");

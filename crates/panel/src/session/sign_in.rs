@@ -94,7 +94,6 @@ async fn with_token(
 /// them in advance, send no form.
 async fn link(PathParams(code): PathParams<String>) -> Response {
     let content = html! {
-        (card::heading("Sign in to Boatyard", html! {}, html! {}))
         p { "This link signs in once. It came from " code { "boatyard panel" } "." }
         (FormMarkup { action: &format!("{SIGN_IN}/{}", plain(&code)), csrf: "", preview: None }.markup(html! {
             (button::submit(button::Look::Primary, "Sign in"))
@@ -169,7 +168,6 @@ fn form_page(status: StatusCode, next: &str, error: &str) -> Response {
     let token =
         Field { name: "token", label: "Token", hint, error: "", value: "", input: Input::Secret, required: true };
     let content = html! {
-        (card::heading("Sign in to Boatyard", html! {}, html! {}))
         @if !error.is_empty() { (notice::error("You are not signed in", error)) }
         p { "On the host of " code { "boatyard serve" } ", " code { "boatyard panel" } " signs you in without a token." }
         (FormMarkup { action: SIGN_IN, csrf: "", preview: None }.markup(html! {
@@ -183,7 +181,8 @@ fn form_page(status: StatusCode, next: &str, error: &str) -> Response {
 
 fn page(content: Markup) -> Markup {
     let (account, here) = (None, Place::Elsewhere);
-    Page { title: "Sign in", account, here, engine_problem: None, live: None, now: Utc::now() }.markup(content)
+    Page { title: "Sign in", account, here, engine_problem: None, live: None, now: Utc::now() }
+        .markup(card::alone("Sign in to Boatyard", content))
 }
 
 /// The code, if it can be one.

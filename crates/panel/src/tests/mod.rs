@@ -9,6 +9,7 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use controller::{Control, ControlError};
 use controller_fake::{FakeControl, TOKEN};
+use futures::StreamExt;
 use tower::ServiceExt;
 use web::{BaseUrl, Stop, sha256};
 
@@ -62,7 +63,7 @@ impl Panel {
         let router = router(control.clone(), Stop::default());
         let cookie = format!("boatyard_session={}", session.secret);
         let mut panel = Self { control, router, cookie, csrf: String::new() };
-        let page = panel.get("/apps/new").await.body;
+        let page = panel.get("/").await.body;
         panel.csrf =
             page.split("name=\"csrf\" value=\"").nth(1).and_then(|it| it.split('"').next()).expect("a form").into();
         panel.control.calls.lock().expect("no panic").clear();
@@ -115,16 +116,15 @@ impl Panel {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .extension(BaseUrl(BASE.into()));
         let request = request.body(Body::from(body)).expect("a request");
-        let path = request.uri().path().to_owned();
         let answer = self.router.clone().oneshot(request).await.expect("an answer");
         let status = answer.status().as_u16();
         let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let location = location.to_owned();
         let is_stream = answer.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "text/event-stream");
-        let body = match is_stream && path.ends_with("/events") {
-            // The events of a live page do not end by themselves.
-            true => Vec::new(),
-            false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body").into(),
+        let body = match is_stream {
+            // A live page sends events until its session ends.
+            true => answer.into_body().into_data_stream().next().await.expect("an event").expect("a body"),
+            false => to_bytes(answer.into_body(), usize::MAX).await.expect("a body"),
         };
         Answer { status, location, body: String::from_utf8_lossy(&body).into_owned() }
     }

@@ -56,6 +56,8 @@ async fn every_path_answers_exactly_the_tokens_that_may_use_it() {
                 true => panel.post(&path, "confirm=shop").await,
                 false => panel.get(&path).await,
             };
+            // A path that looks something up for those who may write.
+            let answer = if answer.status == 405 { panel.get(&path).await } else { answer };
             let refused = expected(&route, token, may_write, only_app);
             // A path may not find what the test names, and refuse the test's form.
             let is_right = match refused {

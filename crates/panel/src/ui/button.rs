@@ -35,12 +35,6 @@ pub fn submit_as(look: Look, label: &str, name: &str, value: &str) -> Markup {
     html! { button class=(look.class()) name=(name) value=(value) { (label) } }
 }
 
-/// Shows what the form's choice means without acting: the form is sent by GET. With JavaScript the button is hidden and
-/// the form does so by itself, if the form has `preview` (see [`super::form::Form`]).
-pub fn submit_preview(label: &str, href: &str) -> Markup {
-    html! { button class="button without-script" formmethod="get" formaction=(href) { (label) } }
-}
-
 /// Leads to another page.
 pub fn link(look: Look, label: &str, href: &str) -> Markup {
     html! { a class=(look.class()) href=(href) { (label) } }

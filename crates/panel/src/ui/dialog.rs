@@ -40,12 +40,6 @@ pub fn buttons(page: &str, buttons: Markup) -> Markup {
     html! { footer class="buttons" { (buttons) a class="button" href=(page) data-close { "Cancel" } } }
 }
 
-/// A part of the dialogue that takes time, such as a question to a git server. The script fetches `href` and takes the
-/// element with the same id out of the answer. Without JavaScript, `meanwhile` is a link to it.
-pub fn later(id: &str, href: &str, meanwhile: &str) -> Markup {
-    html! { div id=(id) data-load=(href) { a href=(href) { (meanwhile) } } }
-}
-
 /// Whether the panel's script asks for a dialogue, and needs no page around it.
 pub fn is_wanted_alone(headers: &HeaderMap) -> bool {
     headers.get("x-part").is_some_and(|part| part == "dialog")

@@ -2,27 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
+use present::Transition;
 
 use super::icon::Icon;
-use super::{Tone, time};
-
-/// What an instance has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, reason = "the words are shown")]
-pub enum Mark {
-    /// It existed before the deployment, and nothing has happened to it.
-    Running,
-    Planned,
-    Created,
-    Starting,
-    Ready,
-    Routed,
-    /// It fails its health check, or its process has ended.
-    NotReady,
-    Draining,
-    Stopping,
-    Gone,
-}
+use super::{status, time};
 
 /// An instance in a lane.
 #[derive(Debug, Clone)]
@@ -33,23 +16,23 @@ pub struct Instance {
     pub origin: String,
     /// Whether the deployment replaces it.
     pub old: bool,
-    /// What it has reached.
-    pub mark: Mark,
-    /// When it reached that.
+    /// The last thing that happened to it.
+    pub latest: Transition,
+    /// When that was.
     pub when: When,
     /// All that happened to it, for a tooltip.
     pub history: String,
 }
 
-/// When an instance reached its mark.
+/// When something happened to an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum When {
-    /// It is not known, or not of interest.
-    Untold,
-    /// A time, for a deployment in progress. Shows how long ago it was.
+    /// It is not known, or was before the deployment.
+    Unknown,
+    /// The time, for a deployment in progress. The page shows how long ago it was.
     Since(DateTime<Utc>),
-    /// Words, for one that has ended: "after 2.1 s".
-    Told(String),
+    /// How long after the beginning of the rollout, for a deployment that has ended: "2.1 s".
+    After(String),
 }
 
 /// A component's lane.
@@ -67,32 +50,14 @@ pub struct Lane {
     pub instances: Vec<Instance>,
 }
 
-impl Mark {
-    fn look(self) -> (Icon, Tone, &'static str) {
-        match self {
-            Mark::Running => (Icon::Past, Tone::Plain, "running"),
-            Mark::Planned => (Icon::Pending, Tone::Plain, "planned"),
-            Mark::Created => (Icon::Pending, Tone::Busy, "created"),
-            Mark::Starting => (Icon::Running, Tone::Busy, "starting"),
-            Mark::Ready => (Icon::Ready, Tone::Good, "ready"),
-            Mark::Routed => (Icon::Routed, Tone::Good, "routed"),
-            Mark::NotReady => (Icon::Failed, Tone::Bad, "not ready"),
-            Mark::Draining => (Icon::Draining, Tone::Warning, "draining"),
-            Mark::Stopping => (Icon::Draining, Tone::Plain, "stopping"),
-            Mark::Gone => (Icon::Stopped, Tone::Plain, "gone"),
-        }
-    }
-
-    /// How many of the four steps from created to routed are behind it.
-    fn steps(self) -> usize {
-        match self {
-            Mark::Planned | Mark::Gone => 0,
-            Mark::Created => 1,
-            Mark::Starting | Mark::NotReady => 2,
-            Mark::Ready => 3,
-            Mark::Running | Mark::Routed | Mark::Draining => 4,
-            Mark::Stopping => 2,
-        }
+/// How many of the four steps from created to routed an instance has behind it.
+fn steps(transition: Transition) -> usize {
+    match transition {
+        Transition::Intended | Transition::Stopped | Transition::Gone | Transition::Unknown => 0,
+        Transition::Created => 1,
+        Transition::Starting | Transition::Unready | Transition::Stopping => 2,
+        Transition::Ready => 3,
+        Transition::Existed | Transition::Routed | Transition::Draining => 4,
     }
 }
 
@@ -121,25 +86,22 @@ fn row(lane: &Lane, old: bool) -> Markup {
 }
 
 fn instance(it: &Instance) -> Markup {
-    let (icon, tone, word) = it.mark.look();
-    let class = format!(
-        "mark {}{}{}",
-        tone.class(),
-        if it.mark == Mark::Gone { " gone" } else { "" },
-        if it.old { " old" } else { "" }
-    );
+    let (tone, icon) = status::instance_look(it.latest);
+    let is_gone = matches!(it.latest, Transition::Stopped | Transition::Gone);
+    let more = [(is_gone, " gone"), (it.old, " old")].into_iter().filter(|(on, _)| *on).map(|(_, class)| class);
+    let class = format!("mark {}{}", tone.class(), more.collect::<String>());
     html! {
         li class=(class) title=[Some(&it.history).filter(|it| !it.is_empty())] {
             (icon.markup())
             div {
                 strong { (it.name) } " " small { (it.origin) }
-                p { (word) @match &it.when {
-                    When::Untold => {}
+                p { (it.latest.word()) @match &it.when {
+                    When::Unknown => {}
                     When::Since(since) => { " " (time::since(*since)) }
-                    When::Told(words) => { " " small { (words) } }
+                    When::After(time) => { " " small { "after " (time) } }
                 } }
             }
-            span class="track" aria-hidden="true" { @for step in 0..4 { i class=[(step < it.mark.steps()).then_some("on")] {} } }
+            span class="track" aria-hidden="true" { @for step in 0..4 { i class=[(step < steps(it.latest)).then_some("on")] {} } }
         }
     }
 }

@@ -7,13 +7,26 @@ use super::icon::Icon;
 /// The address of an app, which opens in a new tab. Any address that is not one of HTTP is shown as text, because a browser
 /// would run some of them as a script.
 pub fn external(address: &str) -> Markup {
-    let shown = ["https://", "http://"].into_iter().find_map(|scheme| address.strip_prefix(scheme));
     html! {
-        @match shown {
+        @match without_scheme(address) {
             Some(shown) => a class="external" href=(address) target="_blank" rel="noopener noreferrer" { (shown) " " (Icon::External.markup()) },
             None => { (address) }
         }
     }
+}
+
+/// The same as the main button of a page.
+pub fn external_button(label: &str, address: &str) -> Markup {
+    html! {
+        @if without_scheme(address).is_some() {
+            a class="button primary" href=(address) target="_blank" rel="noopener noreferrer" { (label) " " (Icon::External.markup()) }
+        }
+    }
+}
+
+/// `None` for an address that is not one of HTTP.
+fn without_scheme(address: &str) -> Option<&str> {
+    ["https://", "http://"].into_iter().find_map(|scheme| address.strip_prefix(scheme))
 }
 
 /// Leads to the pages before and after this one of a list, which begins at `path`. Empty if the list has one page. Its id is

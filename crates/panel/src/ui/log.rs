@@ -80,6 +80,15 @@ pub fn terminal(label: &str, hint: &str, rows: &[Vec<Run>]) -> Markup {
 }
 
 impl Run {
+    /// Whether both look the same, apart from their characters.
+    pub fn looks_like(&self, other: &Run) -> bool {
+        let look = |run: &Run| {
+            let flags = [run.bold, run.dim, run.italic, run.underlined, run.inverse, run.wide, run.cursor];
+            (run.foreground, run.background, flags)
+        };
+        look(self) == look(other)
+    }
+
     /// The classes in the style sheet.
     pub fn class(&self) -> String {
         let color = |prefix, color: Option<u8>| color.filter(|it| *it < 16).map(|it| format!("{prefix}{it}"));

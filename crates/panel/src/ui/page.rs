@@ -93,6 +93,7 @@ impl Page<'_> {
                     a class="skip" href="#content" { "Skip to content" }
                     @if let Some(account) = self.account { (top_bar(account, self.here)) }
                     (engine_banner(self.engine_problem))
+                    (outdated_banner(None))
                     p id="connection" class="banner warning" role="status" hidden {}
                     @if let Place::App(app, section) = self.here { (app_navigation(app, section)) }
                     main id="content" tabindex="-1" data-live=[self.live] { (content) }
@@ -110,6 +111,17 @@ pub fn engine_banner(problem: Option<&str>) -> Markup {
         div id="engine" role="status" {
             @if let Some(problem) = problem {
                 p class="banner bad" { (Icon::Warning.markup()) span { strong { "The engine does not answer." } " " (problem) } }
+            }
+        }
+    }
+}
+
+/// The banner of a live page that cannot be rendered now, and an empty element otherwise. Its id is `outdated`.
+pub fn outdated_banner(problem: Option<&str>) -> Markup {
+    html! {
+        div id="outdated" role="status" {
+            @if let Some(problem) = problem {
+                p class="banner warning" { (Icon::Warning.markup()) span { strong { "This page cannot be updated now." } " " (problem) } }
             }
         }
     }

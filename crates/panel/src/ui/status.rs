@@ -1,7 +1,7 @@
 //! Badges: a state as shape, text and colour.
 
 use maud::{Markup, html};
-use present::InstanceCounts;
+use present::{InstanceCounts, Transition};
 
 use super::Tone;
 use super::icon::Icon;
@@ -59,15 +59,24 @@ pub fn app(it: &present::App) -> Markup {
 
 /// The phase of an instance: `ready`.
 pub fn instance(phase: &str) -> Markup {
-    let (tone, icon, text) = match phase {
-        "intended" => (Tone::Plain, Icon::Pending, "planned"),
-        "created" => (Tone::Busy, Icon::Pending, "created"),
-        "starting" => (Tone::Busy, Icon::Running, "starting"),
-        "ready" => (Tone::Good, Icon::Ready, "ready"),
-        "unready" => (Tone::Bad, Icon::Failed, "not ready"),
-        "draining" => (Tone::Warning, Icon::Draining, "draining"),
-        "stopping" => (Tone::Plain, Icon::Draining, "stopping"),
-        other => (Tone::Plain, Icon::Stopped, other),
-    };
-    badge(tone, icon, text)
+    let transition = Transition::to_phase(phase);
+    let (tone, icon) = instance_look(transition);
+    badge(tone, icon, transition.word())
+}
+
+/// How an instance looks after a transition. The word beside it is [`Transition::word`].
+pub fn instance_look(transition: Transition) -> (Tone, Icon) {
+    match transition {
+        Transition::Existed => (Tone::Plain, Icon::Past),
+        Transition::Intended => (Tone::Plain, Icon::Pending),
+        Transition::Created => (Tone::Busy, Icon::Pending),
+        Transition::Starting => (Tone::Busy, Icon::Running),
+        Transition::Ready => (Tone::Good, Icon::Ready),
+        Transition::Routed => (Tone::Good, Icon::Routed),
+        Transition::Unready => (Tone::Bad, Icon::Failed),
+        Transition::Draining => (Tone::Warning, Icon::Draining),
+        Transition::Stopping => (Tone::Plain, Icon::Draining),
+        Transition::Stopped | Transition::Gone => (Tone::Plain, Icon::Stopped),
+        Transition::Unknown => (Tone::Plain, Icon::Info),
+    }
 }

@@ -17,6 +17,15 @@ pub enum Kind {
     Actions,
 }
 
+/// Columns with these headings, which contain text. The one named `Actions` contains buttons, and `Size` numbers.
+pub fn columns<const N: usize>(headings: [&'static str; N]) -> [Column; N] {
+    headings.map(|it| match it {
+        "Actions" => Column(it, Kind::Actions),
+        "Size" => Column(it, Kind::Number),
+        _ => Column(it, Kind::Text),
+    })
+}
+
 /// A table. On a phone each row becomes a card, in which the headings stand before the values. The first cell of a row
 /// is its name. `caption` is read out, and not shown.
 pub fn table(caption: &str, columns: &[Column], rows: &[Vec<Markup>]) -> Markup {

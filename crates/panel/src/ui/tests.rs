@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use maud::{Markup, html};
-use present::{Leaf, Status};
+use present::{Leaf, Status, Transition};
 
 use super::button::{Entry, Look};
 use super::chart::Bar;
 use super::editor::Problem;
 use super::form::{Check, Field, Form, Input};
 use super::icon::Icon;
-use super::lane::{Instance, Lane, Mark, When};
+use super::lane::{Instance, Lane, When};
 use super::log::{Line, Run};
 use super::notice::Notice;
 use super::page::{Account, Page, Place, Section};
@@ -46,7 +46,7 @@ fn gallery(text: &str, with_dialog: bool) -> Markup {
         (logs(text))
         (card::card("spec", "App spec", html! {}, settings(text)))
         (card::alone(text, html! {}))
-        (card::empty("No apps yet", text, button::link(Look::Primary, "Create an app", "/apps/new")))
+        (card::empty("No apps yet", text, button::link(Look::Primary, "Create an app", "/new-app")))
     })
 }
 
@@ -72,27 +72,27 @@ fn notices(text: &str) -> Markup {
 }
 
 fn deployment(text: &str) -> Markup {
-    let instance = |name: &str, old, mark, seconds| Instance {
+    let instance = |name: &str, old, latest, seconds| Instance {
         name: name.into(),
         origin: if old { "deployment 42" } else { text }.into(),
         old,
-        mark,
+        latest,
         when: When::Since(now() - TimeDelta::seconds(seconds)),
         history: text.into(),
     };
     let web = vec![
-        instance("web.3", false, Mark::Routed, 8),
-        instance("web.4", false, Mark::Starting, 2),
-        instance("web.5", false, Mark::Ready, 1),
-        instance("web.1", true, Mark::Gone, 4),
-        instance("web.2", true, Mark::Draining, 2),
+        instance("web.3", false, Transition::Routed, 8),
+        instance("web.4", false, Transition::Starting, 2),
+        instance("web.5", false, Transition::Ready, 1),
+        instance("web.1", true, Transition::Gone, 4),
+        instance("web.2", true, Transition::Draining, 2),
     ];
-    let told = Instance { when: When::Told(text.into()), ..instance("worker.3", true, Mark::Stopping, 1) };
+    let told = Instance { when: When::After(text.into()), ..instance("worker.3", true, Transition::Stopping, 1) };
     let worker = vec![
-        instance("worker.2", false, Mark::Created, 1),
-        instance(text, false, Mark::NotReady, 1),
-        instance("worker.1", true, Mark::Running, 86_400),
-        instance("worker.4", false, Mark::Planned, 1),
+        instance("worker.2", false, Transition::Created, 1),
+        instance(text, false, Transition::Unready, 1),
+        instance("worker.1", true, Transition::Existed, 86_400),
+        instance("worker.4", false, Transition::Intended, 1),
         told,
     ];
     let lanes = [
@@ -227,7 +227,7 @@ fn settings(text: &str) -> Markup {
         (Field { name: "type", label: "Scope", value: "b", input: Input::Choice(&[("a", "Run time"), ("b", "Build time")]), ..Field::default() }.markup())
         (Field { name: "note", label: "Note", value: text, input: Input::Lines(2), ..Field::default() }.markup())
         (form::confirm("shop", text))
-        p class="row" { (button::submit(Look::Primary, "Save and deploy")) (button::submit_preview("Show plan", "/apps/shop/settings")) (button::submit_as(Look::Danger, "Delete", "what", "all")) }
+        p class="row" { (button::submit(Look::Primary, "Save and deploy")) (button::submit_as(Look::Danger, "Delete", "what", "all")) }
     })
 }
 
@@ -247,9 +247,8 @@ fn dialogue(text: &str) -> Markup {
                 check("worker", "worker", "1 instance", true, false),
                 check("nightly", text, "job, left alone", false, true),
             ]))
-            (dialog::later("heads", "/apps/shop?action=rebuild&heads", text))
             div id="plan" class="plan" { h3 { "Plan" } ol { li { "web: 2 instances, one at a time" } li { "then worker: 1 instance" } } }
-            (dialog::buttons("/apps/shop", html! { (button::submit(Look::Primary, "Restart 2 components")) (button::submit_preview("Show plan", "/apps/shop")) }))
+            (dialog::buttons("/apps/shop", html! { (button::submit(Look::Primary, "Restart 2 components")) }))
         }))
     })
 }

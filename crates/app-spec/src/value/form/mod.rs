@@ -32,7 +32,7 @@ fn check(is_valid: bool, code: Code, text: &str, fault: &str) -> Result<(), Comp
 pub(crate) fn name(text: &str) -> Result<(), Complaint> {
     let fault = "is not a name: 2 to 32 lower-case letters, digits and hyphens, a letter first, no hyphen last";
     check(is_name(text), Code::BadName, text, fault).map_err(|complaint| {
-        let candidate = as_name(text);
+        let candidate = nearest_name(text);
         // Suggests no name for an address, because the name would contain the address's password.
         let is_meant = is_name(&candidate) && !text.contains(['@', '=']) && !text.contains("://");
         if is_meant { complaint.meant(candidate) } else { complaint }
@@ -48,8 +48,9 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.last() != Some(&b'-')
 }
 
-/// Converts a text to the nearest valid name: `My App` becomes `my-app`.
-fn as_name(text: &str) -> String {
+/// Converts a text to the nearest name that an app or a component can have: `My App` becomes `my-app`. The result is too short
+/// if the text has fewer than two usable characters.
+pub fn nearest_name(text: &str) -> String {
     let lower = text.trim().to_ascii_lowercase();
     let hyphened: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let start = hyphened.trim_start_matches(|c: char| !c.is_ascii_lowercase());

@@ -19,8 +19,8 @@ use super::Controller;
 use super::create::{check_supported, needs_values};
 use super::operations::{deploy_request, restart_request, update_request};
 use crate::app::{
-    KeptFrom, Pull, Sourcing, active, check_not_pinned, check_rollback, inherited_rollback, queued, refuse, return_to,
-    sourcing, unchanged,
+    KeptFrom, Pull, Revert, Sourcing, active, check_not_pinned, check_rollback, inherited_rollback, queued, refuse,
+    return_to, revert, sourcing, unchanged,
 };
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
@@ -117,10 +117,25 @@ impl Controller {
         let target = self.0.shared.store.deployment(to).await?.filter(|it| it.app == *app);
         refuse(check_rollback(&state, &specs, to, target.as_ref()))?;
         let target = target.ok_or_else(|| ControlError::NotFound(format!("no deployment {to} of this app")))?;
+        self.simulate_return(state, &target.spec, return_to(&specs, &target)).await
+    }
+
+    pub(super) async fn simulate_revert(&self, app: &AppId) -> Result<Preview, ControlError> {
+        let state = self.state(app).await?;
+        let Revert { spec, rollback, .. } = revert(&state)?;
+        self.simulate_return(state, &spec, rollback).await
+    }
+
+    /// A return of the app to a stored spec, with the images of the rollback or revert.
+    async fn simulate_return(
+        &self,
+        state: AppState,
+        stored: &serde_json::Value,
+        rollback: AppRollback,
+    ) -> Result<Preview, ControlError> {
         let before = self.read_spec(&state, active(&state).map_or(&state.app.spec, |it| &it.spec))?;
-        let spec = self.read_spec(&state, &target.spec)?;
+        let spec = self.read_spec(&state, stored)?;
         let changes = app_spec::changes(&before, &spec).iter().map(ToString::to_string).collect();
-        let rollback = return_to(&specs, &target);
         let preview = self.simulate(state, spec, Request::recorded(), Some(rollback)).await?;
         Ok(Preview { changes, ..preview })
     }

@@ -1,0 +1,137 @@
+//! The settings with a fake controller.
+
+use controller_fake::{FakeControl, samples};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rollout::deployment::Stage;
+use serde_json::{Value, json};
+
+use crate::tests::{Answer, Panel};
+
+const SPEC: &str = "/apps/shop/settings";
+const VARIABLES: &str = "/apps/shop/settings/variables";
+const SEALED: &str = "EV[1:nonce:sealed]";
+
+fn spec(count: u32) -> Value {
+    let image = json!({ "registry_type": "DOCKER_HUB", "registry": "test", "repository": "web", "tag": "1" });
+    let key = json!({ "key": "KEY", "type": "SECRET", "scope": "RUN_TIME", "value": SEALED });
+    let envs = json!([key, { "key": "TEXT", "value": "<img src=x onerror=alert(1)>" }]);
+    json!({ "name": "shop", "services": [{ "name": "web", "image": image, "instance_count": count, "envs": envs }] })
+}
+
+fn shop() -> FakeControl {
+    let active = controller::view::DeploymentView { spec: spec(1), ..samples::deployment(1, Stage::Active) };
+    FakeControl { spec: Some(spec(1)), deployments: vec![active], ..FakeControl::default() }
+}
+
+/// The value of a hidden field.
+fn hidden(page: &str, name: &str) -> String {
+    let after = page.split(&format!("name=\"{name}\" value=\"")).nth(1).unwrap_or_else(|| panic!("{name} in {page}"));
+    after.split('"').next().unwrap_or_default().to_owned()
+}
+
+/// The text in the editor.
+fn text(page: &str) -> String {
+    let area = page.split("<textarea").nth(1).and_then(|it| it.split_once(">\n")).expect("an editor").1;
+    let text = area.split("</textarea>").next().unwrap_or_default();
+    text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
+}
+
+async fn edit(panel: &Panel, step: &str, version: &str, text: &str) -> Answer {
+    let text = utf8_percent_encode(text, NON_ALPHANUMERIC);
+    panel.post(SPEC, &format!("step={step}&version={version}&spec={text}")).await
+}
+
+#[tokio::test]
+async fn the_editor_answers_with_problems_a_plan_or_the_live_page() {
+    let panel = Panel::new(shop()).await;
+    let page = panel.get(SPEC).await.body;
+    let (version, text) = (hidden(&page, "version"), text(&page));
+    assert!(text.contains(SEALED) && page.contains("&lt;img") && !page.contains("<img src=x"), "{page}");
+
+    let mistaken = text.replace("instance_count", "instance_cuont");
+    let line = format!("data-line=\"{}\"", 1 + mistaken.lines().position(|it| it.contains("cuont")).expect("the line"));
+    for (step, status) in [("plan", 200), ("save", 400)] {
+        let answer = edit(&panel, step, &version, &mistaken).await;
+        assert_eq!(answer.status, status, "{step}");
+        assert!(answer.body.contains(&line) && answer.body.contains("did you mean"), "{}", answer.body);
+        assert!(answer.body.contains("instance_cuont: 1"), "the text is kept: {}", answer.body);
+    }
+    let scaled = text.replace("instance_count: 1", "instance_count: 2");
+    let planned = edit(&panel, "plan", &version, &scaled).await;
+    assert!(planned.status == 200 && planned.body.contains("create web.0"), "{}", planned.body);
+    assert_eq!(panel.changes(), [""; 0]);
+
+    let same = edit(&panel, "save", &version, &text).await;
+    assert!(same.status == 200 && same.body.contains("Nothing to do: shop serves deployment 1"), "{}", same.body);
+    panel.refuse("the app is pinned to deployment 1");
+    let refused = edit(&panel, "save", &version, &scaled).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.body.contains("is pinned to") && refused.body.contains("instance_count: 2"), "{}", refused.body);
+    *panel.control.updated.lock().expect("no panic") = true;
+    let saved = edit(&panel, "save", &version, &scaled.replace('\n', "\r\n")).await;
+    assert_eq!((saved.status, saved.location.as_str()), (303, "/apps/shop/deployments/3"));
+}
+
+#[tokio::test]
+async fn a_spec_that_somebody_else_changed_is_replaced_only_after_a_look() {
+    let before = Panel::new(shop()).await.get(SPEC).await.body;
+    let newer =
+        controller::view::DeploymentView { spec: spec(3), updates_spec: true, ..samples::deployment(2, Stage::Active) };
+    let old = controller::view::DeploymentView { spec: spec(1), ..samples::deployment(1, Stage::Superseded) };
+    let panel = Panel::new(FakeControl { spec: Some(spec(3)), deployments: vec![old, newer], ..shop() }).await;
+    let ours = text(&before).replace("onerror", "on");
+    let refused = edit(&panel, "save", &hidden(&before, "version"), &ours).await;
+    assert_eq!(refused.status, 409);
+    for text in ["changed since you opened", "instance_count: 1 → 3", "instance_count: 3 → 1", "restart of all, by ci"]
+    {
+        assert!(refused.body.contains(text), "{text}: {}", refused.body);
+    }
+    assert_eq!(panel.changes(), [""; 0]);
+    *panel.control.updated.lock().expect("no panic") = true;
+    let again = edit(&panel, "save", &hidden(&refused.body, "version"), &text(&refused.body)).await;
+    assert_eq!((again.status, again.location.as_str()), (303, "/apps/shop/deployments/3"));
+}
+
+#[tokio::test]
+async fn a_secret_is_written_and_never_shown() {
+    let panel = Panel::new(shop()).await;
+    for path in [VARIABLES.to_owned(), format!("{VARIABLES}?action=change&of=web&at=0&name=KEY")] {
+        let page = panel.get(&path).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(
+            page.body.contains("KEY") && !page.body.contains("sealed") && !page.body.contains("<img src=x"),
+            "{}",
+            page.body
+        );
+    }
+    let version = hidden(&panel.get(&format!("{VARIABLES}?action=add&of=web")).await.body, "version");
+    let form = format!("version={version}&action=add&of=web&name=NEW&type=SECRET&scope=RUN_TIME&value=canary");
+    let planned = panel.post_by_script(VARIABLES, &format!("{form}&step=plan")).await;
+    assert!(planned.body.starts_with("<dialog") && planned.body.contains("create web.0"), "{}", planned.body);
+    panel.refuse("not now");
+    let refused = panel.post_by_script(VARIABLES, &form).await;
+    assert_eq!(refused.status, 409);
+    for body in [planned.body, refused.body] {
+        assert!(body.contains("NEW") && !body.contains("canary"), "{body}");
+    }
+    *panel.control.updated.lock().expect("no panic") = true;
+    let saved = panel.post(VARIABLES, &form).await;
+    assert_eq!((saved.status, saved.location.as_str()), (303, "/apps/shop/deployments/3"));
+}
+
+#[tokio::test]
+async fn a_token_that_may_read_sees_the_settings_and_changes_nothing() {
+    let panel = Panel::with_token(shop(), "reader").await;
+    for path in [SPEC, VARIABLES] {
+        let page = panel.get(path).await;
+        assert!(
+            page.status == 200 && !page.body.contains("Save") && !page.body.contains("action=\"/apps"),
+            "{}",
+            page.body
+        );
+        assert_eq!(panel.post(path, "step=save&action=remove&of=web&at=0&name=KEY").await.status, 403, "{path}");
+    }
+    assert_eq!(panel.get(&format!("{VARIABLES}?action=add&of=web")).await.status, 403);
+    assert_eq!(panel.changes(), [""; 0]);
+    assert_eq!(Panel::with_token(shop(), "blog-writer").await.get(SPEC).await.status, 404);
+}
