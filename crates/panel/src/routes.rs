@@ -20,7 +20,6 @@ use crate::{actions, app, apps, assets, console, deployment, logs, new_app, sess
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct PanelState {
-    pub control: Arc<dyn Control>,
     /// Ends live pages and consoles when the server stops.
     pub stop: Stop,
     pub consoles: Arc<Consoles>,
@@ -60,7 +59,7 @@ pub(crate) fn table() -> Vec<Route> {
 pub fn router(control: Arc<dyn Control>, stop: Stop) -> Router {
     let live = LivePages::new(control.clone(), stop.clone());
     let (consoles, log_streams) = (Consoles::new(stop.clone()), logs::limit());
-    let state = PanelState { control: control.clone(), live, stop, consoles, log_streams };
+    let state = PanelState { live, stop, consoles, log_streams };
     let gated = |route: Route| {
         let gate = Gate { control: control.clone(), authenticate: SessionCookie, needs: route.needs };
         gate.in_front_of(route.handler)
