@@ -35,6 +35,8 @@ async fn answers_no_get(panel: &Panel, path: &str) -> bool {
 fn expected(route: &Route, token: &str, may_write: bool, only_app: Option<&str>) -> Option<u16> {
     let is_admin = token == TOKEN;
     match route.needs {
+        // A GET is not recorded in the audit trail, so the page itself refuses tokens that may not create apps.
+        Needs::ReadLimited if route.path == "/new-app" => return (!may_write || only_app.is_some()).then_some(403),
         Needs::Nothing | Needs::Own(_) | Needs::ReadLimited => return None,
         Needs::AdminRead | Needs::AdminWrite(_) => return (!is_admin).then_some(403),
         Needs::Write(_) | Needs::Console | Needs::Password if !may_write => return Some(403),
