@@ -42,8 +42,8 @@ const RENDER_WITHIN: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 /// A comment this often shows the browser and proxies that the connection is alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Open streams of one session.
-const STREAMS_PER_SESSION: usize = 256;
+/// Open streams of one session, or of all sessions of a created token.
+const STREAMS_PER_QUOTA: usize = 256;
 /// Open streams of all sessions. The server accepts 1,024 connections.
 const STREAMS: usize = 512;
 
@@ -95,7 +95,7 @@ impl LivePages {
             control,
             stop,
             renderers: Mutex::default(),
-            streams: Limit::new("live pages", STREAMS, STREAMS_PER_SESSION),
+            streams: Limit::new("live pages", STREAMS, STREAMS_PER_QUOTA),
         }))
     }
 
@@ -108,7 +108,7 @@ impl LivePages {
         F: Fn(Access) -> R + Send + 'static,
         R: Future<Output = Result<Fragments, HttpError>> + Send + 'static,
     {
-        let permit = match self.0.streams.open(&request.session.id) {
+        let permit = match self.0.streams.open(request.session.quota()) {
             Ok(permit) => permit,
             Err(why) => {
                 return answer(stream::iter([LiveEvent::End(format!("This page is not kept up to date. {why}."))]));

@@ -78,7 +78,7 @@ async fn open_console(
             audit.set_subject(target.component.as_str());
         }
         let console = control.open_console(target.clone());
-        state.consoles.open(&request.session.id, target, console, request.ended()).await
+        state.consoles.open(&request.session.id, request.session.quota(), target, console, request.ended()).await
     };
     match opened.await {
         Ok(console) => Ok(Redirect::to(&page::address(&app.name, &console.id)).into_response()),
@@ -129,7 +129,7 @@ async fn connect(
     // The audit trail has a row for the opening.
     request.access.dismiss_audit();
     let upgrade = upgrade.max_message_size(socket::MAX_MESSAGE_BYTES).max_write_buffer_size(socket::MAX_WAITING_BYTES);
-    let viewer = state.consoles.view(&console);
+    let viewer = state.consoles.view(&console, request.session.quota());
     Ok(upgrade.on_upgrade(async move |socket| {
         match viewer {
             Ok(viewer) => socket::serve(socket, viewer).await,

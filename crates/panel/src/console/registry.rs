@@ -13,10 +13,11 @@ use crate::limit::Limit;
 
 /// Consoles of all sessions. Each holds an exec of the engine, processes in an instance, and up to 9 MB.
 const MAX_CONSOLES: usize = 16;
-const MAX_PER_SESSION: usize = 4;
+/// Consoles of one session, or of all sessions of a created token.
+const MAX_PER_QUOTA: usize = 4;
 /// Pages that show consoles. Each holds a connection.
 const MAX_PAGES: usize = 64;
-const MAX_PAGES_PER_SESSION: usize = 16;
+const MAX_PAGES_PER_QUOTA: usize = 16;
 
 /// The open consoles, and those that have ended and whose page may still read why.
 pub(crate) struct Consoles {
@@ -28,21 +29,22 @@ pub(crate) struct Consoles {
 
 impl Consoles {
     pub fn new(stop: Stop) -> Arc<Self> {
-        let limit = Limit::new("consoles", MAX_CONSOLES, MAX_PER_SESSION);
-        let pages = Limit::new("pages with consoles", MAX_PAGES, MAX_PAGES_PER_SESSION);
+        let limit = Limit::new("consoles", MAX_CONSOLES, MAX_PER_QUOTA);
+        let pages = Limit::new("pages with consoles", MAX_PAGES, MAX_PAGES_PER_QUOTA);
         Arc::new(Self { limit, pages, all: Mutex::default(), stop })
     }
 
-    /// Opens a console for a session. `console` starts the shell, and `signed_out` completes when the session ends. Errors:
+    /// Opens a console for a session, which counts in this quota. `console` starts the shell, and `signed_out` completes when the session ends. Errors:
     /// the limit is reached; the shell does not start.
     pub(super) async fn open(
         self: &Arc<Self>,
         session: &str,
+        quota: &str,
         target: ConsoleTarget,
         console: impl Future<Output = Result<controller::console::Console, ControlError>>,
         signed_out: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Arc<OpenConsole>, HttpError> {
-        let held = (self.limit.open(session).map_err(HttpError::too_many)?, self.stop.delay());
+        let held = (self.limit.open(quota).map_err(HttpError::too_many)?, self.stop.delay());
         let console = console.await?;
         let stop = self.stop.clone();
         let over = async move {
@@ -72,9 +74,9 @@ impl Consoles {
         self.lock().iter().find(|it| it.id == id && it.is_of(session, app)).cloned()
     }
 
-    /// Shows the console in one more page. Errors: the limit is reached. For people.
-    pub(super) fn view(&self, console: &Arc<OpenConsole>) -> Result<Viewer, String> {
-        Ok(console.view(self.pages.open(&console.session)?))
+    /// Shows the console in one more page, which counts in this quota. Errors: the limit is reached. For people.
+    pub(super) fn view(&self, console: &Arc<OpenConsole>, quota: &str) -> Result<Viewer, String> {
+        Ok(console.view(self.pages.open(quota)?))
     }
 
     /// The consoles of a session in an app that have not ended, oldest first.

@@ -48,7 +48,7 @@ fn target() -> ConsoleTarget {
 }
 
 fn view(consoles: &Consoles, console: &Arc<OpenConsole>) -> Viewer {
-    consoles.view(console).expect("below the limit")
+    consoles.view(console, "s").expect("below the limit")
 }
 
 async fn try_open(consoles: &Arc<Consoles>, session: &str) -> Result<(Arc<OpenConsole>, Shell), String> {
@@ -61,7 +61,7 @@ async fn try_open_until(
     signed_out: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(Arc<OpenConsole>, Shell), String> {
     let (console, shell) = Shell::start();
-    let opened = consoles.open(session, target(), async { Ok(console) }, signed_out).await;
+    let opened = consoles.open(session, session, target(), async { Ok(console) }, signed_out).await;
     opened.map(|it| (it, shell)).map_err(|error| error.message)
 }
 
@@ -171,7 +171,10 @@ async fn consoles_are_limited_and_a_closed_one_makes_room() {
         open.push(try_open(&consoles, "s").await.expect("below the limit"));
     }
     let refusal = try_open(&consoles, "s").await.err().expect("refused");
-    assert_eq!(refusal, "4 consoles of this session are open, which is the limit. Close one of them first");
+    assert_eq!(
+        refusal,
+        "4 consoles of this session or its token are open, which is the limit. Close one of them first"
+    );
     for session in ["b", "c", "d"] {
         for _ in 0..4 {
             open.push(try_open(&consoles, session).await.expect("below the limit"));
@@ -193,7 +196,7 @@ async fn a_console_whose_shell_does_not_start_leaves_nothing_open() {
     let consoles = Consoles::new(stop.clone());
     for _ in 0..20 {
         let refused = async { Err(controller::ControlError::Conflict("web-0 has stopped".into())) };
-        let opened = consoles.open("s", target(), refused, pending()).await;
+        let opened = consoles.open("s", "s", target(), refused, pending()).await;
         assert_eq!(opened.err().expect("refused").message, "web-0 has stopped");
     }
     stop.request();
@@ -261,8 +264,11 @@ async fn a_shell_that_does_not_read_does_not_stop_its_output() {
 async fn the_pages_that_show_consoles_are_limited() {
     let (consoles, console, _shell) = opened().await;
     let mut pages: Vec<_> = (0..16).map(|_| view(&consoles, &console)).collect();
-    let refusal = consoles.view(&console).err().expect("refused");
-    assert_eq!(refusal, "16 pages with consoles of this session are open, which is the limit. Close one of them first");
+    let refusal = consoles.view(&console, "s").err().expect("refused");
+    assert_eq!(
+        refusal,
+        "16 pages with consoles of this session or its token are open, which is the limit. Close one of them first"
+    );
     assert!(refusal.len() <= 123, "it fits into a close frame");
     pages.pop();
     view(&consoles, &console);

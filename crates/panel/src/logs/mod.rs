@@ -37,7 +37,7 @@ const LINE_MARKUP: usize = 110;
 const MAX_READ_BYTES: usize = 1024 * 1024;
 /// Open streams. Each one holds a connection and a stream of the engine, and up to 6 MB for a slow client.
 const STREAMS: usize = 64;
-const STREAMS_PER_SESSION: usize = 16;
+const STREAMS_PER_QUOTA: usize = 16;
 /// How long the page waits for these lines.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -51,7 +51,7 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// The limit of open streams.
 pub(crate) fn limit() -> Arc<Limit> {
-    Limit::new("log streams", STREAMS, STREAMS_PER_SESSION)
+    Limit::new("log streams", STREAMS, STREAMS_PER_QUOTA)
 }
 
 async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
@@ -150,7 +150,7 @@ async fn follow(
     PathParams(app): PathParams<String>,
 ) -> Response {
     let lines = async {
-        let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
+        let permit = state.log_streams.open(request.session.quota()).map_err(HttpError::too_many)?;
         let choice = Choice::find(&request.access, &app, &request.query).await?;
         let wanted = choice.request(true, Some(choice.tail));
         Ok::<_, HttpError>((request.access.control.logs(wanted).await?, permit))
@@ -167,7 +167,7 @@ async fn download(
     State(state): State<PanelState>,
     PathParams(app): PathParams<String>,
 ) -> PageResult {
-    let permit = state.log_streams.open(&request.session.id).map_err(HttpError::too_many)?;
+    let permit = state.log_streams.open(request.session.quota()).map_err(HttpError::too_many)?;
     let choice = Choice::find(&request.access, &app, &request.query).await?;
     let lines = request.access.control.logs(choice.request(false, None)).await?;
     Ok(stream::file(&choice.file_name(), lines, request.ended(), state.stop, permit))

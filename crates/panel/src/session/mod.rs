@@ -40,6 +40,11 @@ impl Session {
         Self { id: view.id.clone(), csrf: cookie::csrf(secret), view }
     }
 
+    /// What limits count by. The sessions of a created token count together, so that it leaves some to others.
+    pub fn quota(&self) -> &str {
+        self.view.token.as_ref().map_or(self.id.as_str(), |it| it.id.as_str())
+    }
+
     /// Who is signed in, for the layout of a page.
     pub fn account(&self) -> Account<'_> {
         let token = self.view.token.as_ref();

@@ -86,7 +86,13 @@ fn apply(spec: &mut AppSpec, edit: Edit, fields: &Fields) -> Result<(), String> 
 fn variable(name: &str, fields: &Fields, before: Option<&EnvVar>) -> Result<EnvVar, String> {
     // Browsers send CRLF, also within a certificate or a key.
     let text = fields.all("value").next().unwrap_or_default().replace("\r\n", "\n");
-    let (is_secret, was_secret) = (fields.get("type") == Some(SECRET), before.is_some_and(EnvVar::is_secret));
+    let is_secret = match fields.get("type") {
+        Some(SECRET) => true,
+        Some(GENERAL) => false,
+        // Not taken as one of them: a secret could become readable.
+        other => return Err(format!("The type must be {GENERAL} or {SECRET}, not {:?}.", other.unwrap_or_default())),
+    };
+    let was_secret = before.is_some_and(EnvVar::is_secret);
     let value = match before {
         Some(before) if text.is_empty() && is_secret && was_secret => before.value.clone(),
         _ if text.is_empty() && is_secret => return Err(format!("The secret {name} needs a value.")),
@@ -109,6 +115,8 @@ fn variable(name: &str, fields: &Fields, before: Option<&EnvVar>) -> Result<EnvV
 
 /// The word for a secret in forms.
 pub(super) const SECRET: &str = "SECRET";
+/// The word for a value that may be shown.
+pub(super) const GENERAL: &str = "GENERAL";
 
 /// Scopes with their words in forms, and what they mean.
 pub(super) const SCOPES: [(EnvScope, &str, &str); 3] = [
@@ -154,12 +162,12 @@ mod tests {
         let (greeting, key, a) =
             ("GREETING hello RunAndBuildTime", "KEY EV[1:a:b] RunAndBuildTime", "A ${web.PRIVATE_URL} RunAndBuildTime");
         for (query, expected) in [
-            ("action=add&name=B&value=1", vec![greeting, "B 1 RunAndBuildTime", key, a]),
+            ("action=add&name=B&value=1&type=GENERAL", vec![greeting, "B 1 RunAndBuildTime", key, a]),
             (
                 "action=add&of=web&name=B&value=x%0D%0Ay&type=SECRET&scope=RUN_TIME",
                 vec![greeting, key, a, "B secret x\ny RunTime"],
             ),
-            ("action=add&of=web&name=B&value=", vec![greeting, key, a, "B  RunAndBuildTime"]),
+            ("action=add&of=web&name=B&value=&type=GENERAL", vec![greeting, key, a, "B  RunAndBuildTime"]),
             ("action=change&of=web&at=0&name=KEY&value=&type=SECRET", vec![greeting, key, a]),
             (
                 "action=change&of=web&at=0&name=KEY&value=new&type=SECRET&scope=BUILD_TIME",
@@ -182,11 +190,13 @@ mod tests {
             ("action=add&of=wbe&name=B&value=canary", "no component wbe"),
             ("action=add&of=web&name=KEY&value=canary", "a variable KEY already"),
             ("action=add&of=web&name=B&value=&type=SECRET", "B needs a value"),
-            ("action=add&of=web&name=1B&value=canary", "1B"),
-            ("action=add&of=web&name=&value=canary", "needs `key`"),
+            ("action=add&of=web&name=1B&value=canary&type=GENERAL", "1B"),
+            ("action=add&of=web&name=&value=canary&type=GENERAL", "needs `key`"),
             ("action=change&of=web&at=1&name=KEY&value=canary", "no longer there"),
             ("action=change&of=web&at=9&name=KEY&value=canary", "no longer there"),
             ("action=change&of=web&at=0&name=KEY&value=&type=GENERAL", "Type the value of KEY again"),
+            ("action=change&of=web&at=0&name=KEY&value=new&type=secret", "must be GENERAL or SECRET, not \"secret\""),
+            ("action=change&of=web&at=0&name=KEY&value=new", "must be GENERAL or SECRET"),
             ("action=change&at=0&name=GREETING&value=&type=SECRET", "GREETING needs a value"),
             ("action=remove&of=web&at=0&name=A", "no longer there"),
         ] {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use web::{HttpError, Needs, PathParams};
 
 use super::change::{Change, Saved, nothing_to_do};
-use super::variable::{Edit, SCOPES, SECRET, edited, found, scope};
+use super::variable::{Edit, GENERAL, SCOPES, SECRET, edited, found, scope};
 use crate::actions::key_field;
 use crate::request::{Fields, PageRequest, PageResult};
 use crate::ui::button::{self, Look};
@@ -151,7 +151,7 @@ impl Dialogue<'_> {
             _ => "",
         };
         let name = before.map_or("", |it| it.key.as_str());
-        let kind = if before.is_some_and(EnvVar::is_secret) { SECRET } else { "GENERAL" };
+        let kind = if before.is_some_and(EnvVar::is_secret) { SECRET } else { GENERAL };
         let typed = Typed { name, value, kind, scope: before.map_or(SCOPES[0].1, |it| scope(it).0) };
         let removed = (self.edit == Edit::Remove).then(|| edited(self.spec, self.edit, self.change.fields));
         let plan = match removed {
@@ -251,7 +251,7 @@ impl Typed<'_> {
         };
         let scopes = SCOPES.map(|(_, word, label)| (word, label));
         let kinds = [
-            ("GENERAL", "General: shown to everyone who may read the spec"),
+            (GENERAL, "General: shown to everyone who may read the spec"),
             (SECRET, "Secret: stored encrypted, never shown again"),
         ];
         html! {
