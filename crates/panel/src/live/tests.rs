@@ -273,7 +273,7 @@ async fn a_stream_beyond_the_limit_says_so_and_ends() {
     let session = control.create_session(&hex::encode(sha256(TOKEN)), None).await.expect("a session");
     let router = crate::router(control.clone(), stop);
     let mut open = Vec::new();
-    for _ in 0..STREAMS_PER_SESSION {
+    for _ in 0..STREAMS_PER_QUOTA {
         open.push(stream_of(&router, &session.secret).await);
     }
     let mut refused = stream_of(&router, &session.secret).await;
@@ -283,4 +283,21 @@ async fn a_stream_beyond_the_limit_says_so_and_ends() {
     open.pop();
     let first = event(&mut stream_of(&router, &session.secret).await).await;
     assert!(first.is_some_and(|it| it.starts_with("event: fragments")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sessions_of_a_created_token_share_a_limit_and_leave_pages_to_others() {
+    let (control, stop) = (Arc::new(FakeControl::default()), Stop::default());
+    let session =
+        async |token: &str| control.create_session(&hex::encode(sha256(token)), None).await.expect("a session");
+    let (one, another, admin) = (session("reader").await, session("reader").await, session(TOKEN).await);
+    let router = crate::router(control.clone(), stop);
+    let mut open = Vec::new();
+    for _ in 0..STREAMS_PER_QUOTA {
+        open.push(stream_of(&router, &one.secret).await);
+    }
+    let refused = event(&mut stream_of(&router, &another.secret).await).await;
+    assert!(refused.is_some_and(|it| it.starts_with("event: end")), "the token has no more");
+    let first = event(&mut stream_of(&router, &admin.secret).await).await;
+    assert!(first.is_some_and(|it| it.starts_with("event: fragments")), "others have");
 }
