@@ -27,36 +27,72 @@ pub fn cancel_effect(deployment: &Deployment) -> &'static str {
 
 /// Reports that a request or a deployment had nothing to build or roll out.
 pub fn nothing_changed(app: &str, active: &Deployment) -> String {
-    format!("Nothing to do: {app} serves deployment {}, and no component changed.", active.boatyard.number)
+    nothing_to_do(app, active).line()
 }
 
-/// How a deployment ended. `same_instances`: no instance was replaced.
-pub fn ended(app: &str, deployment: &Deployment, same_instances: bool) -> Vec<String> {
-    let built = deployment.boatyard.images.values().any(|image| image.built);
+/// The first line about the end of a deployment, in its two parts.
+pub struct Headline {
+    /// What happened: "Deployment 42 of shop failed".
+    pub what: String,
+    /// The reason of a failure, or the traffic during a rollout. Empty if there is nothing to add.
+    pub details: String,
+}
+
+impl Headline {
+    fn line(self) -> String {
+        if self.details.is_empty() { self.what } else { format!("{}: {}", self.what, self.details) }
+    }
+}
+
+/// What happened in the end. `same_instances`: no instance was replaced.
+pub fn headline(app: &str, deployment: &Deployment, same_instances: bool) -> Headline {
     match deployment.has_served() {
-        true if same_instances && !built => vec![nothing_changed(app, deployment)],
+        true if changed_nothing(deployment, same_instances) => nothing_to_do(app, deployment),
         true => success(app, deployment),
         false => failure(app, deployment),
     }
 }
 
-fn success(app: &str, deployment: &Deployment) -> Vec<String> {
-    let details = &deployment.boatyard;
+/// How a deployment ended, with the headline first. `same_instances`: no instance was replaced.
+pub fn ended(app: &str, deployment: &Deployment, same_instances: bool) -> Vec<String> {
+    let mut lines = vec![headline(app, deployment, same_instances).line()];
+    lines.extend(match deployment.has_served() {
+        true if changed_nothing(deployment, same_instances) => Vec::new(),
+        true => after_success(deployment),
+        false => after_failure(app, deployment),
+    });
+    lines
+}
+
+fn changed_nothing(deployment: &Deployment, same_instances: bool) -> bool {
+    same_instances && !deployment.boatyard.images.values().any(|image| image.built)
+}
+
+fn nothing_to_do(app: &str, active: &Deployment) -> Headline {
+    let details = format!("{app} serves deployment {}, and no component changed.", active.boatyard.number);
+    Headline { what: "Nothing to do".into(), details }
+}
+
+fn success(app: &str, deployment: &Deployment) -> Headline {
     let after = match (deployment.created_at, deployment.updated_at) {
         (Some(from), Some(until)) => format!(" after {}", duration((until - from).num_milliseconds().max(0))),
         _ => String::new(),
     };
-    let traffic = details.record.served.map(|it| format!(": {}", it.summary())).unwrap_or_default();
-    let mut lines = vec![format!("{app} serves deployment {}{after}{traffic}.", details.number)];
-    lines.extend(details.record.unchanged.iter().map(|it| format!("  {}", it.line())));
-    lines.extend(details.record.notes.iter().map(|note| format!("  {note}")));
-    lines
+    let what = format!("{app} serves deployment {}{after}", deployment.boatyard.number);
+    match deployment.boatyard.record.served {
+        Some(traffic) => Headline { what, details: format!("{}.", traffic.summary()) },
+        None => Headline { what: format!("{what}."), details: String::new() },
+    }
 }
 
-fn failure(app: &str, deployment: &Deployment) -> Vec<String> {
+fn after_success(deployment: &Deployment) -> Vec<String> {
+    let record = &deployment.boatyard.record;
+    let unchanged = record.unchanged.iter().map(|it| format!("  {}", it.line()));
+    unchanged.chain(record.notes.iter().map(|note| format!("  {note}"))).collect()
+}
+
+fn failure(app: &str, deployment: &Deployment) -> Headline {
     let details = &deployment.boatyard;
-    let number = details.number;
-    let reason = reason(deployment);
     let what = match deployment.phase.as_str() {
         "CANCELED" => "was canceled",
         "SUPERSEDED" => "was superseded before it served",
@@ -64,7 +100,13 @@ fn failure(app: &str, deployment: &Deployment) -> Vec<String> {
         _ if details.rolled_back => "failed and was rolled back",
         _ => "failed",
     };
-    let mut lines = vec![format!("Deployment {number} of {app} {what}: {reason}")];
+    Headline { what: format!("Deployment {} of {app} {what}", details.number), details: reason(deployment) }
+}
+
+fn after_failure(app: &str, deployment: &Deployment) -> Vec<String> {
+    let details = &deployment.boatyard;
+    let (number, reason) = (details.number, reason(deployment));
+    let mut lines = Vec::new();
     if details.record.rollback_abandoned {
         lines.extend(details.record.notes.iter().map(|note| format!("  {note}")));
     }

@@ -36,13 +36,12 @@ fn pinned(facts: &Facts) -> Markup {
 
 fn failure(facts: &Facts) -> Markup {
     let Some(it) = facts.explained.failed() else { return html! {} };
-    let sentence = outcome::ended(&facts.app.name, it, false).swap_remove(0);
-    let (title, text) = sentence.split_once(": ").unwrap_or((&sentence, ""));
+    let headline = outcome::headline(&facts.app.name, it, false);
     let tone = if it.phase == "ERROR" { Tone::Bad } else { Tone::Plain };
     let number = it.boatyard.number;
     let address = facts.address(&format!("/deployments/{number}"));
     let next = button::link(Look::Plain, &format!("Open deployment {number}"), &address);
-    Notice { tone, title, text, log_tail: &it.boatyard.log_tail }.markup(next)
+    Notice { tone, title: &headline.what, text: &headline.details, log_tail: &it.boatyard.log_tail }.markup(next)
 }
 
 /// Not a status for screen readers, because sentences contain countdowns.

@@ -1,7 +1,7 @@
 //! How the deployment ended: the proof, or what failed and what serves now.
 
 use maud::{Markup, html};
-use present::outcome;
+use present::outcome::{self, Headline};
 use rollout::deployment::Stage;
 
 use super::facts::Facts;
@@ -14,24 +14,30 @@ pub(super) fn markup(facts: &Facts) -> Markup {
         Stage::RollingBack => rolling_back(facts),
         _ if !facts.it.has_ended() => return card::nothing("outcome"),
         Stage::Active => {
-            served(facts, &outcome::ended(&facts.app.name, &facts.it, facts.replaced_instances() == Some(false))[0])
+            let same_instances = facts.replaced_instances() == Some(false);
+            served(facts, &outcome::headline(&facts.app.name, &facts.it, same_instances))
         }
-        _ if facts.served_earlier() => served(facts, &format!("Deployment {} served earlier.", facts.number())),
+        _ if facts.served_earlier() => {
+            let what = format!("Deployment {} served earlier.", facts.number());
+            served(facts, &Headline { what, details: String::new() })
+        }
         _ => failed(facts),
     };
     html! { div id="outcome" { (notice) } }
 }
 
-fn served(facts: &Facts, sentence: &str) -> Markup {
+fn served(facts: &Facts, headline: &Headline) -> Markup {
     let (tone, next) = match facts.stage {
         Stage::Active => (Tone::Good, html! {}),
         _ => (Tone::Plain, what_serves(facts)),
     };
-    let (title, text) = sentence.split_once(": ").unwrap_or((sentence, ""));
     let notes = facts.it.boatyard.record.notes.join("\n");
-    let text =
-        [capitalized(text).as_str(), &notes].into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n");
-    Notice { tone, title, text: &text, log_tail: &[] }.markup(next)
+    let text = [capitalized(&headline.details).as_str(), &notes]
+        .into_iter()
+        .filter(|it| !it.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n");
+    Notice { tone, title: &headline.what, text: &text, log_tail: &[] }.markup(next)
 }
 
 /// A sentence of its own. Not for texts that may begin with the name of a component.
@@ -50,16 +56,15 @@ fn rolling_back(facts: &Facts) -> Markup {
 
 fn failed(facts: &Facts) -> Markup {
     let details = &facts.it.boatyard;
-    let sentence = outcome::ended(&facts.app.name, &facts.it, false).remove(0);
-    let (title, reason) = sentence.split_once(": ").unwrap_or((&sentence, ""));
+    let headline = outcome::headline(&facts.app.name, &facts.it, false);
     let tone = if facts.stage == Stage::Failed { Tone::Bad } else { Tone::Plain };
-    let lines = [reason].into_iter().chain(details.record.notes.iter().map(String::as_str));
+    let lines = [headline.details.as_str()].into_iter().chain(details.record.notes.iter().map(String::as_str));
     let text = lines.filter(|it| !it.is_empty()).collect::<Vec<_>>().join("\n");
     let next = html! {
         @if facts.stage == Stage::Failed { (open_log(facts)) }
         (what_serves(facts))
     };
-    Notice { tone, title, text: &text, log_tail: &details.log_tail }.markup(next)
+    Notice { tone, title: &headline.what, text: &text, log_tail: &details.log_tail }.markup(next)
 }
 
 fn open_log(facts: &Facts) -> Markup {
