@@ -109,6 +109,11 @@ impl Deployment {
         last_step.or(self.phase_last_updated_at).filter(|_| self.has_ended())
     }
 
+    /// How long it took, in milliseconds; `None` while it is in progress.
+    pub fn took(&self) -> Option<i64> {
+        Some((self.ended_at()? - self.created_at?).num_milliseconds().max(0))
+    }
+
     /// Why it was started, and by which created token: "app spec updated, by ci". The admin token is not mentioned.
     pub fn cause_with_token(&self) -> String {
         match self.boatyard.token.as_deref().filter(|name| *name != "admin") {

@@ -116,7 +116,6 @@ pub(super) fn fragments(app: &str, deployments: &Page<DeploymentView>, changes: 
 fn row(app: &str, it: &Deployment, changes: &Changes) -> Vec<Markup> {
     let number = it.boatyard.number;
     let address = format!("/apps/{app}/deployments/{number}");
-    let took = it.ended_at().zip(it.created_at).map(|(until, from)| (until - from).num_milliseconds().max(0));
     let built = it.boatyard.images.values().any(|it| it.built);
     let logs = format!("/apps/{app}/logs?type={}&deployment={number}", if built { "build" } else { "deploy" });
     vec![
@@ -128,7 +127,7 @@ fn row(app: &str, it: &Deployment, changes: &Changes) -> Vec<Markup> {
             (changes_of(number, changes))
         },
         html! { @if let Some(at) = it.created_at { (time::ago(at)) } },
-        html! { @match (took, it.created_at) {
+        html! { @match (it.took(), it.created_at) {
             (Some(took), _) => (duration(took)),
             (None, Some(created)) => (time::since(created)),
             (None, None) => {},

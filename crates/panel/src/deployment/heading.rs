@@ -21,11 +21,10 @@ pub(super) fn markup(facts: &Facts) -> Markup {
 
 fn beside(facts: &Facts) -> Markup {
     let it = &facts.it;
-    let took = facts.it.ended_at().zip(it.created_at).map(|(until, from)| (until - from).num_milliseconds().max(0));
     html! {
         (status::phase(&it.phase))
         span { (it.cause_with_token()) }
-        @match (took, it.created_at) {
+        @match (it.took(), it.created_at) {
             (Some(took), Some(created)) => { span { (time::ago(created)) } span { "took " (duration(took)) } }
             (None, Some(created)) => span { "for " (time::since(created)) (phase_time(facts, created)) },
             (_, None) => {}
