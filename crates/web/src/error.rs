@@ -97,17 +97,13 @@ impl HttpError {
 
     /// Renders the response for a person whose browser shows it.
     pub fn render_as_text(&self, request_id: &str) -> Response {
-        if let Some(cause) = &self.cause {
-            error!(request_id, cause, "{}", self.message);
-        }
+        self.log_cause(request_id);
         (self.status, format!("{}\n\nRequest {request_id}\n", self.message)).into_response()
     }
 
     /// Renders the response. `request_id` is also in the body, so that a screenshot is enough to find the log line.
     pub fn render(&self, request_id: &str) -> Response {
-        if let Some(cause) = &self.cause {
-            error!(request_id, cause, "{}", self.message);
-        }
+        self.log_cause(request_id);
         let body = serde_json::json!({ "id": self.id, "message": self.message, "request_id": request_id });
         let mut response = (self.status, axum::Json(body)).into_response();
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
@@ -115,6 +111,13 @@ impl HttpError {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
         }
         response
+    }
+
+    /// Logs the cause, which no answer contains.
+    pub fn log_cause(&self, request_id: &str) {
+        if let Some(cause) = &self.cause {
+            error!(request_id, cause, "{}", self.message);
+        }
     }
 }
 

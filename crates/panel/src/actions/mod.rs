@@ -26,7 +26,6 @@ use axum::routing::{get, post};
 use controller::ControlError;
 use controller::view::{AppView, Caller, DeploymentView, Preview};
 use maud::{Markup, html};
-use tracing::error;
 use uuid::Uuid;
 use web::{HttpError, Needs, PathParams};
 
@@ -124,10 +123,7 @@ async fn submit(action: Action, request: PageRequest, path: BTreeMap<String, Str
     let again = ActionForm { refusal: Some(&refusal), ..form };
     // If even the dialogue cannot be shown, because the app is gone by now, the refusal becomes a page.
     let Ok(markup) = again.markup().await else { return Err(refusal) };
-    if let Some(cause) = &refusal.cause {
-        error!(page, cause, "{}", refusal.message);
-    }
-    Ok((refusal.status, again.alone(markup)).into_response())
+    Ok((request.refused(&refusal), again.alone(markup)).into_response())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

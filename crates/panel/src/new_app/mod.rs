@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use maud::{Markup, html};
-use tracing::error;
 use web::{HttpError, Needs, sha256};
 
 use self::repository::Refusal;
@@ -89,12 +88,7 @@ async fn submit(request: PageRequest, fields: Fields) -> PageResult {
     }
     match create(&request, &fields, understood::with_values(parsed.spec.clone(), &fields)).await {
         Ok(address) => Ok(Redirect::to(&address).into_response()),
-        Err(refusal) => {
-            if let Some(cause) = &refusal.cause {
-                error!(path = PATH, cause, "{}", refusal.message);
-            }
-            Ok((refusal.status, page.understood(&parsed, Some(&refusal)).await).into_response())
-        }
+        Err(refusal) => Ok((request.refused(&refusal), page.understood(&parsed, Some(&refusal)).await).into_response()),
     }
 }
 
