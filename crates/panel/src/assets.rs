@@ -12,47 +12,28 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-struct Asset {
+/// A file that pages load.
+pub(crate) struct Asset {
     path: String,
     content_type: &'static str,
     content: &'static str,
 }
 
-static STYLE: LazyLock<Asset> =
+/// The style sheet of all pages.
+pub(crate) static STYLE: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("panel", "css", "text/css; charset=utf-8", include_str!("assets/panel.css")));
-static SCRIPT: LazyLock<Asset> =
+/// The script of all pages.
+pub(crate) static SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("panel", "js", "text/javascript; charset=utf-8", include_str!("assets/panel.js")));
-static LOGS_SCRIPT: LazyLock<Asset> =
+/// The script of pages with logs.
+pub(crate) static LOGS_SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("logs", "js", "text/javascript; charset=utf-8", include_str!("assets/logs.js")));
-static CONSOLE_SCRIPT: LazyLock<Asset> =
+/// The script of consoles.
+pub(crate) static CONSOLE_SCRIPT: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("console", "js", "text/javascript; charset=utf-8", include_str!("assets/console.js")));
-static ICON: LazyLock<Asset> =
+/// The icon.
+pub(crate) static ICON: LazyLock<Asset> =
     LazyLock::new(|| Asset::new("icon", "svg", "image/svg+xml", include_str!("assets/icon.svg")));
-
-/// Path of the style sheet: `/assets/panel-0123456789abcdef.css`.
-pub fn style_path() -> &'static str {
-    &STYLE.path
-}
-
-/// Path of the script.
-pub fn script_path() -> &'static str {
-    &SCRIPT.path
-}
-
-/// Path of the script of pages with logs.
-pub fn logs_script_path() -> &'static str {
-    &LOGS_SCRIPT.path
-}
-
-/// Path of the script of consoles.
-pub fn console_script_path() -> &'static str {
-    &CONSOLE_SCRIPT.path
-}
-
-/// Path of the icon.
-pub fn icon_path() -> &'static str {
-    &ICON.path
-}
 
 /// Serves the assets under `/assets/`. They contain no secrets, so no session is needed to read them.
 pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -69,6 +50,11 @@ async fn asset(Path(file): Path<String>) -> Response {
 }
 
 impl Asset {
+    /// Its path: `/assets/panel-0123456789abcdef.css`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     fn new(name: &str, extension: &str, content_type: &'static str, content: &'static str) -> Self {
         let hash = hex::encode(&Sha256::digest(content)[..8]);
         Self { path: format!("/assets/{name}-{hash}.{extension}"), content_type, content }
@@ -82,7 +68,7 @@ mod tests {
     #[tokio::test]
     async fn an_asset_is_kept_forever_under_the_path_for_its_content() {
         for (path, content_type) in
-            [(style_path(), "text/css"), (script_path(), "text/javascript"), (icon_path(), "image/svg+xml")]
+            [(STYLE.path(), "text/css"), (SCRIPT.path(), "text/javascript"), (ICON.path(), "image/svg+xml")]
         {
             let response = asset(Path(path.replace("/assets/", ""))).await;
             assert_eq!(response.status(), StatusCode::OK, "{path}");

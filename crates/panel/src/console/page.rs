@@ -116,7 +116,7 @@ pub(super) fn console(request: &PageRequest, app: &AppView, console: &OpenConsol
             @if let Some(why) = &screen.ended { (notice::error("The console has ended", why)) }
         }
         div data-socket=(format!("{here}/socket")) { (log::terminal(&format!("Console of {alias}"), "console-hint", &screen.rows)) }
-        script src=(assets::console_script_path()) defer {}
+        script src=(assets::CONSOLE_SCRIPT.path()) defer {}
     };
     request.page(&format!("Console of {alias}"), Place::App(&app.name, Section::Console), content)
 }

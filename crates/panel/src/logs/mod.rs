@@ -63,7 +63,7 @@ async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> Page
         (choice.form(&request.access).await?)
         (tools(&choice))
         (log_box(&choice, lines))
-        script src=(assets::logs_script_path()) defer {}
+        script src=(assets::LOGS_SCRIPT.path()) defer {}
     };
     Ok(request.page(&format!("Logs of {name}"), Place::App(&name, Section::Logs), content))
 }

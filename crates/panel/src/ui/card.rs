@@ -30,7 +30,7 @@ pub fn card(id: &str, title: &str, actions: Markup, content: Markup) -> Markup {
 pub fn alone(title: &str, content: Markup) -> Markup {
     html! {
         section class="card alone" {
-            img src=(assets::icon_path()) alt="Boatyard" width="40" height="40";
+            img src=(assets::ICON.path()) alt="Boatyard" width="40" height="40";
             h1 { (title) }
             (content)
         }

@@ -85,9 +85,9 @@ impl Page<'_> {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · Boatyard" }
-                    link rel="icon" href=(assets::icon_path());
-                    link rel="stylesheet" href=(assets::style_path());
-                    script src=(assets::script_path()) defer {}
+                    link rel="icon" href=(assets::ICON.path());
+                    link rel="stylesheet" href=(assets::STYLE.path());
+                    script src=(assets::SCRIPT.path()) defer {}
                 }
                 body {
                     a class="skip" href="#content" { "Skip to content" }
@@ -131,7 +131,7 @@ fn top_bar(account: Account<'_>, here: Place<'_>) -> Markup {
     let in_apps = matches!(here, Place::Apps | Place::App(..));
     html! {
         header class="top" {
-            a class="brand" href="/" { img src=(assets::icon_path()) alt="" width="24" height="24"; "Boatyard" }
+            a class="brand" href="/" { img src=(assets::ICON.path()) alt="" width="24" height="24"; "Boatyard" }
             nav aria-label="Main" {
                 a href="/" aria-current=[in_apps.then_some("page")] { "Apps" }
                 a href="/tokens" aria-current=[(here == Place::Tokens).then_some("page")] { "Tokens" }
