@@ -12,3 +12,16 @@ pub mod process;
 pub mod repo;
 pub mod site;
 pub mod small_disk;
+
+use std::process::ExitCode;
+
+/// The exit code of a program whose work ended like this. Prints the error.
+pub fn exit_code(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

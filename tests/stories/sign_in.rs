@@ -196,5 +196,5 @@ async fn a_session_may_do_what_its_token_may_and_ends_with_it() {
     let limited = browser.post("/sign-in", &format!("token={token}")).await;
     assert_eq!(limited.status, 429, "{}", limited.text);
     let right = browser.post("/sign-in", &format!("token={}", at.token())).await;
-    assert_eq!(right.status, 303, "wrong tokens of others keep nobody out: {}", right.text);
+    assert_eq!(right.status, 303, "the right token still signs in after wrong ones: {}", right.text);
 }

@@ -14,13 +14,7 @@ use boatyard_tests::installation::{Installation, sibling_program};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    boatyard_tests::exit_code(run().await)
 }
 
 async fn run() -> Result<()> {

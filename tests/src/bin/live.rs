@@ -39,13 +39,7 @@ workers:
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    boatyard_tests::exit_code(run().await)
 }
 
 async fn run() -> Result<()> {
