@@ -6,11 +6,15 @@ use serde_json::Value;
 use super::Browser;
 use crate::installation::sibling_program;
 
-/// Returns a line for each serious or critical problem, with the elements that have it.
+/// Returns a line for each serious or critical problem, with the elements that have it. Waits for the end of
+/// animations first: while a dialogue fades in, its colours are mixed with those of the page.
 const FIND: &str = "
-return axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations
-    .filter(it => ['serious', 'critical'].includes(it.impact))
-    .map(it => `${it.id}: ${it.help}: ` + it.nodes.map(node => `${node.html} ${node.failureSummary}`).join(' / ')))";
+const ending = document.getAnimations().filter(it => it.effect.getComputedTiming().endTime !== Infinity);
+return Promise.allSettled(ending.map(it => it.finished))
+    .then(() => axe.run(document, { resultTypes: ['violations'] }))
+    .then(({ violations }) => violations
+        .filter(it => ['serious', 'critical'].includes(it.impact))
+        .map(it => `${it.id}: ${it.help}: ` + it.nodes.map(node => `${node.html} ${node.failureSummary}`).join(' / ')))";
 
 /// The source of axe-core. `None`, with a message, if `scripts/axe` did not put it into the directory of the build.
 pub fn axe() -> Option<String> {

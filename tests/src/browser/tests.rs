@@ -98,6 +98,16 @@ async fn serious_accessibility_problems_are_found() {
 }
 
 #[tokio::test]
+async fn an_animation_ends_before_accessibility_is_judged() {
+    let page = "<!doctype html><html lang=en><title>Fading</title><link rel=icon href=data:,><h1>Fading</h1>
+        <style>h1 { animation: fade 3s } p { animation: fade 3s infinite } @keyframes fade { from { opacity: 0 } }</style>
+        <p aria-hidden=true></p>";
+    let site = Site::start(&[("/", page)]).await.unwrap();
+    let (Some(axe), Some(browser)) = (axe(), open(&site).await) else { return };
+    assert_eq!(browser.accessibility_problems(&axe).await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_page_of_another_site_is_open_in_a_second_tab() {
     let (site, other) = (site().await, site().await);
     let Some(browser) = open(&site).await else { return };
