@@ -122,8 +122,6 @@ impl AppTask {
             if merged.build != Build::Frozen && deployment.request.is_restart() {
                 // The merged deployment must still deploy the newest spec.
                 deployment.spec = self.cx.records.app.spec.clone();
-                let shown = self.cx.records.specs().open(&deployment.spec).map(|spec| shown(&spec)).unwrap_or_default();
-                deployment.progress = Progress::new(&shown);
             }
             if merged != deployment.request {
                 deployment.cause = format!("{}; {}", deployment.cause, waited.cause);
@@ -140,6 +138,8 @@ impl AppTask {
             waited.updated = clock::now();
             changes.push(Change::Deployment(Box::new(waited)));
         }
+        // Only now is it known what the deployment does.
+        deployment.progress = progress(&self.cx.records.specs(), &deployment);
         if let Some(key) = &caller.idempotency_key {
             changes.push(Change::Idempotency(Idempotency {
                 caller: caller.token_hash.clone(),
@@ -165,9 +165,9 @@ impl AppTask {
         Ok(deployment)
     }
 
+    /// A deployment for [`Self::admit_deployment`], which adds its progress.
     pub(super) fn new_deployment(&self, ask: &DeployRequest, spec: serde_json::Value, number: u64) -> Deployment {
         let now = clock::now();
-        let shown = self.cx.records.specs().open(&spec).map(|spec| shown(&spec)).unwrap_or_default();
         Deployment {
             id: DeploymentId::new(Uuid::new_v4().to_string()),
             app: self.cx.records.app.id.clone(),
@@ -192,7 +192,7 @@ impl AppTask {
             targets: None,
             job_revisions: Default::default(),
             nothing_to_do: false,
-            progress: Progress::new(&shown),
+            progress: Progress::default(),
             failure: None,
             log_tail: Vec::new(),
             record: Record::default(),
@@ -328,12 +328,21 @@ fn check_component(app: &str, spec: &AppSpec, component: &ComponentName) -> Resu
     }
 }
 
-/// The components of a spec as the progress shows them.
-fn shown(spec: &AppSpec) -> Vec<Shown> {
-    let of = |it: Component<'_>| Shown {
+/// The tree of steps of a deployment that has not begun: those of the components that it brings.
+fn progress(specs: &Specs<'_>, deployment: &Deployment) -> Progress {
+    let spec = specs.open(&deployment.spec).unwrap_or_default();
+    let (request, is_exact) = (&deployment.request, app_rollback::is_exact(deployment));
+    let is_brought = |it: &Component<'_>| match it {
+        Component::Service(_) | Component::Worker(_) => {
+            !request.is_restart() || request.restart.names(&it.name().into())
+        }
+        Component::Job(_) => !request.is_restart() && !is_exact,
+        _ => !request.is_restart(),
+    };
+    let shown = |it: Component<'_>| Shown {
         component: it.name().into(),
         noun: it.kind().as_str(),
         waits: matches!(it, Component::Service(_) | Component::Worker(_)),
     };
-    spec.components().map(of).collect()
+    Progress::new(&spec.components().filter(is_brought).map(shown).collect::<Vec<_>>())
 }

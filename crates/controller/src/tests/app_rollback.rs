@@ -10,6 +10,7 @@ use engine_fake::Verb;
 use rollout::app_rollback::RollbackCheck;
 use rollout::deployment::Stage;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
+use rollout::progress::LeafKey;
 use store::records::Deployment;
 
 use super::cluster::{TestCluster, caller, commit};
@@ -211,6 +212,7 @@ fn a_rollback_returns_to_the_spec_and_the_images_of_its_deployment_without_the_r
         assert!(done.images.values().all(|it| !it.built), "{:?}", done.images);
         assert_eq!((&done.cloned_from, done.cause.as_str()), (&Some(site.ids[0].clone()), "rollback to deployment 1"));
         assert_eq!(site.runs_of_the_job(), runs, "jobs do not run");
+        assert!(done.progress.has_succeeded() && done.progress.leaf(&LeafKey::Deploy("migrate".into())).is_none());
         assert!(done.record.notes.iter().any(|it| it.starts_with("jobs do not run")), "{:?}", done.record.notes);
         assert_eq!(site.pinned().await, Some(done.id.clone()));
         let view = site.cluster.controller().find_app("site").await.unwrap();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use engine_fake::Verb;
 use rollout::deployment::Stage;
+use rollout::progress::LeafKey;
 use store::records::{Change, Deployment};
 use tokio::time::sleep;
 
@@ -68,6 +69,43 @@ fn a_new_request_absorbs_the_pending_one_and_does_what_both_ask_for() {
         assert!(cluster.names(&app, "web").await.is_disjoint(&web));
         assert!(cluster.names(&app, "mill").await.is_disjoint(&mill));
     });
+}
+
+#[test]
+fn a_restart_shows_steps_only_of_what_it_replaces() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let restart = async |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
+            cluster.controller().restart(&app, &names, &caller()).await.unwrap().id
+        };
+        assert_eq!(brought(&cluster.newest(&app).await), ["web", "mill", "migrate"]);
+        let one = restart(&["mill"]).await;
+        assert_eq!(brought(&cluster.deployment(&one).await), ["mill"]);
+        let all = restart(&[]).await;
+        assert_eq!(brought(&cluster.deployment(&all).await), ["web", "mill"]);
+        cluster.settle(&app, Stage::Active).await;
+        for id in [one, all] {
+            assert!(cluster.deployment(&id).await.progress.has_succeeded());
+        }
+        // Requests that wait are merged. The merged deployment shows what it does.
+        let rolling = restart(&[]).await;
+        cluster.reach(&rolling, Stage::Rolling).await;
+        restart(&["mill"]).await;
+        let both = restart(&["web"]).await;
+        assert_eq!(brought(&cluster.deployment(&both).await), ["web", "mill"]);
+        cluster.update(&app, "2").await;
+        let update = restart(&["mill"]).await;
+        assert_eq!(brought(&cluster.deployment(&update).await), ["web", "mill", "migrate"]);
+        cluster.settle(&app, Stage::Active).await;
+        assert!(cluster.newest(&app).await.progress.has_succeeded());
+    });
+}
+
+/// The components that a deployment shows steps of.
+fn brought(deployment: &Deployment) -> Vec<&str> {
+    let leaves = deployment.progress.leaves.iter();
+    leaves.filter_map(|it| if let LeafKey::Deploy(name) = &it.key { Some(name.as_str()) } else { None }).collect()
 }
 
 /// The app's task dies after the deployment ends and before it publishes the end.
