@@ -14,7 +14,7 @@ use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
     DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase,
     JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions,
-    SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    SessionView, SlackWebhook, SourceHeadView, SpecVersion, TokenView, TrafficSample, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -34,6 +34,8 @@ pub struct FakeControl {
     pub calls: Mutex<Vec<String>>,
     /// The spec of the app, if it is not that of the samples.
     pub spec: Option<serde_json::Value>,
+    /// The spec that somebody else saves after the app was read.
+    pub newer_spec: Mutex<Option<serde_json::Value>>,
     /// Returned once instead of the result.
     pub failure: Mutex<Option<ControlError>>,
     /// Number of apps. All are equal.
@@ -68,6 +70,7 @@ impl Default for FakeControl {
             deployments: vec![samples::deployment(1, Stage::Active), samples::deployment(2, Stage::Rolling)],
             calls: Mutex::default(),
             spec: None,
+            newer_spec: Mutex::default(),
             failure: Mutex::default(),
             apps: 1,
             updated: Mutex::default(),
@@ -163,8 +166,13 @@ impl Control for FakeControl {
         options: UpdateOptions,
         _: &Caller,
     ) -> Result<AppView, ControlError> {
-        self.record(format!("update {app} {}{}", spec.name, sources(options)))?;
         let mut view = self.app();
+        if let Some(newer) = &*self.newer_spec.lock().expect("no panic")
+            && options.replaces.is_some_and(|it| it != SpecVersion::of(newer))
+        {
+            return Err(ControlError::Conflict("somebody else changed the spec".into()));
+        }
+        self.record(format!("update {app} {}{}", spec.name, sources(options)))?;
         if *self.updated.lock().expect("no panic") {
             view.newest = Some(samples::deployment(3, Stage::Pending));
         }

@@ -68,7 +68,7 @@ pub trait Control: Send + Sync + 'static {
     async fn create_app(&self, spec: AppSpec, caller: &Caller) -> Result<AppView, ControlError>;
 
     /// Replaces an app's spec. An equal spec changes nothing, unless `options` ask for the newest sources. Errors: those
-    /// of [`Self::create_app`]; the name differs.
+    /// of [`Self::create_app`]; the name differs; the app has another spec than the one that `options` expect.
     async fn update_app(
         &self,
         app: &AppId,

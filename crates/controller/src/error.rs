@@ -43,6 +43,13 @@ impl ControlError {
         Self::Conflict(rollout::app_rollback::pinned_message(app, deployment))
     }
 
+    pub(crate) fn spec_changed(app: &str) -> Self {
+        Self::Conflict(format!(
+            "somebody else changed the spec of app {app} at the same time, so nothing was saved. Save again to compare both \
+             changes, or see the new spec: boatyard spec get {app}"
+        ))
+    }
+
     pub(crate) fn name_taken(app: &str) -> Self {
         Self::Conflict(format!("an app named {app} exists already; update it, or choose another name"))
     }

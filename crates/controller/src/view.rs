@@ -1,6 +1,7 @@
 //! The controller's answers: records, joined for one request.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use rollout::queue::Build;
 use rollout::time::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 /// Values that records contain and that callers get unchanged.
 pub use store::records::{
     AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Transition, Unchanged,
@@ -537,6 +539,25 @@ pub struct UpdateOptions {
     /// Deploy the newest version of every source, even if the spec is equal. Otherwise components whose source stays the
     /// same keep the commit or image that serves.
     pub update_sources: bool,
+    /// Refuse the update if the app has another spec than this one meanwhile. `None`: replace any spec.
+    pub replaces: Option<SpecVersion>,
+}
+
+/// Identifies a stored spec. It reveals nothing about secrets, because they are sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecVersion([u8; 32]);
+
+impl SpecVersion {
+    /// The version of [`AppView::spec`] or [`DeploymentView::spec`].
+    pub fn of(stored: &Value) -> Self {
+        Self(Sha256::digest(stored.to_string()).into())
+    }
+}
+
+impl fmt::Display for SpecVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
 }
 
 /// Options of a rollback of an app.

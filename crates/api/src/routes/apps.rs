@@ -55,7 +55,7 @@ pub(super) async fn update(
 ) -> JsonResult {
     let before = access.app(&app).await?;
     let parsed = content.spec()?;
-    let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")? };
+    let options = UpdateOptions { update_sources: content.flag("update_all_source_versions")?, replaces: None };
     if params.is_dry_run(&access)? {
         return plan_response(access.control.preview_update(Some(&before.id), parsed.spec, options).await?);
     }

@@ -18,16 +18,23 @@ use super::{AppCommand, app_rollback, jobs, restart};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
-use crate::view::Caller;
+use crate::view::{Caller, SpecVersion};
 
 /// A request for a deployment of an app.
 pub(crate) struct DeployRequest {
     pub request: Request,
     /// The new spec, if the request contains one.
-    pub spec: Option<AppSpec>,
+    pub spec: Option<NewSpec>,
     /// The cause, in words for people.
     pub cause: String,
     pub caller: Caller,
+}
+
+/// A spec that replaces that of the app.
+pub(crate) struct NewSpec {
+    pub spec: AppSpec,
+    /// Refuse the spec if it would replace another one than this.
+    pub replaces: Option<SpecVersion>,
 }
 
 /// Whether a request rolls the app back. Two requests are equal only if this is equal too.
@@ -85,8 +92,11 @@ impl AppTask {
         let mut app = self.cx.records.app.clone();
         let spec = match &ask.spec {
             // An equal spec changes nothing, unless the newest sources are requested.
-            Some(spec) => match unchanged(&self.cx.records, &self.cx.records.specs(), spec) {
+            Some(NewSpec { spec, replaces }) => match unchanged(&self.cx.records, &self.cx.records.specs(), spec) {
                 Some(newest) if ask.request.build == Build::KeepSources => return Ok(newest.clone()),
+                _ if replaces.is_some_and(|it| it != SpecVersion::of(&app.spec)) => {
+                    return Err(ControlError::spec_changed(&app.name));
+                }
                 _ => {
                     app.spec = self.cx.records.specs().seal(spec, Some(&app.spec));
                     app.updated = clock::now();

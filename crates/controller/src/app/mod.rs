@@ -77,7 +77,7 @@ use crate::traffic::TrafficHistory;
 use crate::usage::UsageHistory;
 use crate::view::Caller;
 
-pub(crate) use accept::{DeployRequest, check_restart, unchanged};
+pub(crate) use accept::{DeployRequest, NewSpec, check_restart, unchanged};
 pub(crate) use app_rollback::{
     Revert, RollbackRequest, check_not_pinned, check_rollback, inherited_rollback, refuse, return_to, revert,
 };

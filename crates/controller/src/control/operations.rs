@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::down::{Graces, stop_all};
 use super::inspections::Age;
 use super::{Control, Controller, create};
-use crate::app::{AppCommand, DeployRequest, Waits};
+use crate::app::{AppCommand, DeployRequest, NewSpec, Waits};
 use crate::console::{Console, ConsoleRequest, ConsoleTarget};
 use crate::error::{ControlError, closest};
 use crate::logs::{LogLines, Logs};
@@ -52,7 +52,8 @@ impl Control for Controller {
         let (spec, needed) = self.completed(app, spec).await?;
         let spec = needed.none_of(spec).map_err(create::needs_values)?;
         let (request, cause) = update_request(options);
-        let request = DeployRequest { request, spec: Some(spec), cause: cause.into(), caller: caller.clone() };
+        let spec = Some(NewSpec { spec, replaces: options.replaces });
+        let request = DeployRequest { request, spec, cause: cause.into(), caller: caller.clone() };
         self.request_deployment(app, request).await?;
         self.app(app).await
     }

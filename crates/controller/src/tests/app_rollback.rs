@@ -43,8 +43,8 @@ jobs:
 
 const PINS: RollbackOptions = RollbackOptions { skip_pin: false };
 const SKIPS_PIN: RollbackOptions = RollbackOptions { skip_pin: true };
-const NEWEST: UpdateOptions = UpdateOptions { update_sources: true };
-const KEEP: UpdateOptions = UpdateOptions { update_sources: false };
+const NEWEST: UpdateOptions = UpdateOptions { update_sources: true, replaces: None };
+const KEEP: UpdateOptions = UpdateOptions { update_sources: false, replaces: None };
 
 fn release(version: &str) -> AppSpec {
     AppSpec::from_yaml(&SPEC.replace("VERSION", version)).unwrap().spec

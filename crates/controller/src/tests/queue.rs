@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::cluster::{DEPLOYMENT_LIMIT, TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::Control;
-use crate::view::{Caller, DeployOptions};
+use crate::view::{Caller, DeployOptions, SpecVersion, UpdateOptions};
 
 const REBUILD: DeployOptions = DeployOptions { force_build: true, clear_cache: false };
 
@@ -30,6 +30,28 @@ fn a_deployment_knows_whether_it_carries_out_a_new_spec() {
         cluster.settle(&app, Stage::Active).await;
         let view = cluster.controller().deploy(&app, DeployOptions::default(), &caller()).await.unwrap();
         assert!(!view.updates_spec);
+    });
+}
+
+#[test]
+fn an_update_of_a_spec_that_was_replaced_meanwhile_is_refused() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let read = SpecVersion::of(&cluster.state(&app).await.app.spec);
+        let update = async |tag: &str, caller: &Caller| {
+            let options = UpdateOptions { replaces: Some(read), ..UpdateOptions::default() };
+            cluster.controller().update_app(&app, spec(tag), options, caller).await
+        };
+        let (keyed, other) = (Caller { idempotency_key: Some("first".into()), ..caller() }, caller());
+        let (first, second) = futures::join!(update("2", &keyed), update("slow", &other));
+        assert_eq!([first.is_ok(), second.is_ok()], [true, false]);
+        let refused = update("slow", &other).await.unwrap_err().to_string();
+        assert!(refused.contains("Save again to compare") && refused.contains("boatyard spec get shop"), "{refused}");
+        assert_eq!(cluster.newest(&app).await.spec["services"][0]["image"]["tag"], "2", "the first update stays");
+        assert!(update("2", &other).await.is_ok(), "the spec is the same already");
+        assert!(update("2", &keyed).await.is_ok(), "the first request is repeated");
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.newest(&app).await.number, 2);
     });
 }
 

@@ -28,8 +28,8 @@ workers:
   dockerfile_path: Dockerfile
 ";
 
-const KEEP: UpdateOptions = UpdateOptions { update_sources: false };
-const NEWEST: UpdateOptions = UpdateOptions { update_sources: true };
+const KEEP: UpdateOptions = UpdateOptions { update_sources: false, replaces: None };
+const NEWEST: UpdateOptions = UpdateOptions { update_sources: true, replaces: None };
 
 fn read(text: &str) -> AppSpec {
     AppSpec::from_yaml(text).unwrap().spec

@@ -1,10 +1,10 @@
 //! Replaces an app's spec: what it would do, and whether somebody else changed the spec since the page was opened.
 
 use app_spec::{AppSpec, SecretText, changes};
-use controller::view::{AppView, DeploymentView, PageQuery, UpdateOptions};
+use controller::view::{AppView, DeploymentView, PageQuery, SpecVersion, UpdateOptions};
 use maud::{Markup, html};
 use present::outcome;
-use web::{HttpError, sha256};
+use web::HttpError;
 
 use crate::actions::{caller, live_page, plan};
 use crate::request::{Fields, PageRequest};
@@ -43,7 +43,7 @@ impl Change<'_> {
 
     /// The hidden field for the spec that the page is made from.
     pub fn version_field(&self) -> Markup {
-        html! { input type="hidden" name="version" value=(version(&self.app.spec)); }
+        html! { input type="hidden" name="version" value=(SpecVersion::of(&self.app.spec)); }
     }
 
     /// What saving the spec would do, with what to know before. A form that was just opened has no version yet.
@@ -64,7 +64,7 @@ impl Change<'_> {
     /// changes.
     pub async fn conflict(&self, spec: &AppSpec) -> Option<Markup> {
         let opened = self.fields.get("version").unwrap_or_default();
-        if opened == version(&self.app.spec) {
+        if is_version(opened, &self.app.spec) {
             return None;
         }
         let ours = differences(&self.current().ok()?, spec);
@@ -76,11 +76,12 @@ impl Change<'_> {
         Some(conflict(self.app, &self.request.path, opened, &deployments.unwrap_or_default(), &ours))
     }
 
-    /// Deploys the spec.
+    /// Deploys the spec. Errors: those of the update; the app has another spec than [`Self::conflict`] has compared.
     pub async fn save(&self, spec: AppSpec) -> Result<Saved, HttpError> {
         let control = &self.request.access.control;
         let caller = caller(self.request, self.fields.get("key"));
-        let after = control.update_app(&self.app.id, spec, UpdateOptions::default(), &caller).await?;
+        let options = UpdateOptions { replaces: Some(SpecVersion::of(&self.app.spec)), ..UpdateOptions::default() };
+        let after = control.update_app(&self.app.id, spec, options, &caller).await?;
         let before = self.app.newest.as_ref().map(|it| it.number);
         Ok(match &after.newest {
             Some(newest) if Some(newest.number) != before || !newest.stage.is_ended() => {
@@ -100,9 +101,9 @@ pub(super) fn nothing_to_do(sentence: &str) -> Markup {
     Notice { tone: Tone::Plain, title: sentence, text: "", log_tail: &[] }.markup(html! {})
 }
 
-/// Identifies a stored spec. Its secrets are sealed, so the hash says nothing about them.
-fn version(stored: &serde_json::Value) -> String {
-    hex::encode(sha256(&stored.to_string()))
+/// Whether the field of [`Change::version_field`] was made from this stored spec.
+fn is_version(field: &str, stored: &serde_json::Value) -> bool {
+    SpecVersion::of(stored).to_string() == field
 }
 
 /// The differences in words. A secret counts as changed if its sealed text differs: then one of the specs has a newer value.
@@ -117,7 +118,7 @@ fn differences(before: &AppSpec, after: &AppSpec) -> Vec<String> {
 
 fn conflict(app: &AppView, page: &str, opened: &str, deployments: &[DeploymentView], ours: &[String]) -> Markup {
     let read = |it: &serde_json::Value| AppSpec::from_stored(it).ok();
-    let base = deployments.iter().find(|it| version(&it.spec) == opened).and_then(|it| read(&it.spec));
+    let base = deployments.iter().find(|it| is_version(opened, &it.spec)).and_then(|it| read(&it.spec));
     let theirs = base.zip(read(&app.spec)).map(|(base, current)| differences(&base, &current)).unwrap_or_default();
     let cause =
         deployments.iter().find(|it| it.updates_spec).map(|it| web::view::deployment(it, &[]).cause_with_token());

@@ -93,6 +93,22 @@ async fn a_spec_that_somebody_else_changed_is_replaced_only_after_a_look() {
 }
 
 #[tokio::test]
+async fn a_spec_that_changes_between_the_comparison_and_the_update_is_kept() {
+    let panel = Panel::new(shop()).await;
+    let page = panel.get(SPEC).await.body;
+    let variable = panel.get(&format!("{VARIABLES}?action=add&of=web")).await.body;
+    *panel.control.newer_spec.lock().expect("no panic") = Some(spec(3));
+    let scaled = text(&page).replace("instance_count: 1", "instance_count: 2");
+    let refused = edit(&panel, "save", &hidden(&page, "version"), &scaled).await;
+    let form = format!("version={}&action=add&of=web&name=NEW&value=typed&type=GENERAL", hidden(&variable, "version"));
+    for (refused, typed) in [(refused, "instance_count: 2"), (panel.post(VARIABLES, &form).await, "typed")] {
+        assert_eq!(refused.status, 409);
+        assert!(refused.body.contains("somebody else changed") && refused.body.contains(typed), "{}", refused.body);
+    }
+    assert_eq!(panel.changes(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_secret_is_written_and_never_shown() {
     let panel = Panel::new(shop()).await;
     for path in [VARIABLES.to_owned(), format!("{VARIABLES}?action=change&of=web&at=0&name=KEY")] {
