@@ -76,7 +76,13 @@ fn compare(before: Option<&Node>, after: Option<&Node>, path: &str, found: &mut 
         }
         return;
     }
-    let (Some(old), Some(new)) = (before.and_then(parts), after.and_then(parts)) else {
+    let [old, new] = match (before, after) {
+        // The first item of a list, or the last one, is a change of its own.
+        (None, Some(list)) if has_names(list) => [Some(Vec::new()), parts(list)],
+        (Some(list), None) if has_names(list) => [parts(list), Some(Vec::new())],
+        _ => [before.and_then(parts), after.and_then(parts)],
+    };
+    let (Some(old), Some(new)) = (old, new) else {
         let (before, after) = (before.map(shown_value), after.map(shown_value));
         if before != after {
             found.push(Change { path: path.to_owned(), before, after });
@@ -103,19 +109,24 @@ fn parts(node: &Node) -> Option<Vec<(String, &Node)>> {
 /// The items with their labels. A repeated label gets a number.
 fn labelled(items: &[Node]) -> Vec<(String, &Node)> {
     let mut counts: HashMap<String, usize> = HashMap::new();
-    let numbered = |(index, item)| {
-        let label = label(index, item);
+    let numbered = |(index, item): (usize, _)| {
+        let label = name(item).map_or_else(|| index.to_string(), str::to_owned);
         let count = counts.entry(label.clone()).and_modify(|count| *count += 1).or_insert(1);
         (if *count > 1 { format!("{label} ({count})") } else { label }, item)
     };
     items.iter().enumerate().map(numbered).collect()
 }
 
-fn label(index: usize, item: &Node) -> String {
-    let Kind::Mapping(fields) = &item.kind else { return index.to_string() };
-    match fields.iter().find(|field| matches!(&*field.key, "name" | "key" | "domain")).map(|field| &field.value.kind) {
-        Some(Kind::Scalar(scalar)) => scalar.text.to_string(),
-        _ => index.to_string(),
+/// Whether the node is a list of items with names.
+fn has_names(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Sequence(items) if items.iter().all(|item| name(item).is_some()))
+}
+
+fn name(item: &Node) -> Option<&str> {
+    let Kind::Mapping(fields) = &item.kind else { return None };
+    match &fields.iter().find(|field| matches!(&*field.key, "name" | "key" | "domain"))?.value.kind {
+        Kind::Scalar(scalar) => Some(&scalar.text),
+        _ => None,
     }
 }
 
@@ -203,6 +214,27 @@ services:
         assert_eq!(changed(&twice, &other), ["~ services.web.envs.A (2).value: two → three"]);
         assert_eq!(changed(BEFORE, &twice), ["+ services.web.envs.A (2)"]);
         assert_eq!(changed(&twice, BEFORE), ["- services.web.envs.A (2)"]);
+    }
+
+    #[test]
+    fn the_first_and_the_last_item_of_a_list_are_named() {
+        let one = |more: &str| {
+            format!(
+                "{{name: shop, workers: [{{name: mill, image: {{registry_type: GHCR, registry: a, repository: b}}}}]{more}}}"
+            )
+        };
+        let mill = |more: &str| one("").replace("name: mill,", &format!("name: mill, {more},"));
+        let secret = "envs: [{key: A, value: hunter2, type: SECRET}, {key: B, value: hunter3}]";
+        for (with, wanted) in [
+            (mill(secret), &["workers.mill.envs.A", "workers.mill.envs.B"][..]),
+            (one(&format!(", {secret}")), &["envs.A", "envs.B"]),
+            (one(", databases: [{name: db, engine: PG}]"), &["databases.db"]),
+            (one(", alerts: [{rule: DEPLOYMENT_FAILED}]"), &["alerts"]),
+        ] {
+            let signed = |sign: char| wanted.iter().map(|it| format!("{sign} {it}")).collect::<Vec<_>>();
+            assert_eq!(changed(&one(""), &with), signed('+'), "{with}");
+            assert_eq!(changed(&with, &one("")), signed('-'), "{with}");
+        }
     }
 
     #[test]
