@@ -117,7 +117,7 @@ pub(crate) fn drawable(c: char) -> char {
     match c {
         c if c.is_control() => ' ',
         c if is_deceptive(c) || !c.is_ascii() && c.is_whitespace() => '·',
-        '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2065}' => '·',
+        '\u{200c}' | '\u{200d}' => '·',
         c => c,
     }
 }
