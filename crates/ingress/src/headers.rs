@@ -19,9 +19,9 @@ const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection")
 const HOP_BY_HOP: [HeaderName; 7] =
     [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE];
 
-/// The cookies of the panel's sessions, over http and over https. A browser sends a cookie to every port of its host, so it
-/// may send these to apps, too.
-const SESSION_COOKIES: [&[u8]; 2] = [b"boatyard_session", b"__Host-boatyard_session"];
+/// How the names of the cookies of panel sessions begin, over http and over https. The id of the installation follows. A
+/// browser sends a cookie to every port of its host, so it may send these to apps, too.
+const SESSION_COOKIES: [&[u8]; 2] = [b"boatyard_session_", b"__Host-boatyard_session_"];
 
 /// The values of the `X-Forwarded-*` headers.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Removes the cookies of the panel's sessions from a request. Other cookies stay as they are.
 fn strip_session_cookies(headers: &mut HeaderMap) {
-    let is_session = |cookie: &&[u8]| SESSION_COOKIES.contains(&cookie_name(cookie));
+    let is_session = |cookie: &&[u8]| is_session_cookie(cookie);
     // Most requests end here, without an allocation.
     if !headers.get_all(COOKIE).iter().flat_map(cookies).any(|cookie| is_session(&cookie)) {
         return;
@@ -154,7 +154,7 @@ fn strip_new_session_cookies(headers: &mut HeaderMap) {
     let is_session = |value: &HeaderValue| {
         // Browsers send the cookie `=NAME=VALUE`, which has no name, as `NAME=VALUE`.
         let first = cookies(value).next().unwrap_or_default().trim_ascii_start();
-        SESSION_COOKIES.contains(&cookie_name(first.strip_prefix(b"=").unwrap_or(first)))
+        is_session_cookie(first.strip_prefix(b"=").unwrap_or(first))
     };
     if !headers.get_all(SET_COOKIE).iter().any(is_session) {
         return;
@@ -171,8 +171,9 @@ fn cookies(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|byte| *byte == b';')
 }
 
-fn cookie_name(cookie: &[u8]) -> &[u8] {
-    cookie.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii()
+/// Whether a cookie, with or without its value, has the name of a session. Sessions of other installations count as well.
+fn is_session_cookie(cookie: &[u8]) -> bool {
+    SESSION_COOKIES.iter().any(|prefix| cookie.trim_ascii_start().starts_with(prefix))
 }
 
 fn lists(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
@@ -262,20 +263,20 @@ mod tests {
     fn apps_do_not_see_the_sessions_of_the_panel() {
         let table: &[(&[&str], &[&str])] = &[
             (&["a=1; b=2"], &["a=1; b=2"]),
-            (&["boatyard_session=s"], &[]),
-            (&["__Host-boatyard_session=s"], &[]),
-            (&["boatyard_session=s; a=1"], &["a=1"]),
-            (&["a=1; boatyard_session=s"], &["a=1"]),
-            (&["a=1; boatyard_session=s; b=2"], &["a=1; b=2"]),
-            (&["a=1;boatyard_session=s;  b=2;"], &["a=1;  b=2;"]),
-            (&["boatyard_session=s; boatyard_session=t; __Host-boatyard_session=u"], &[]),
-            (&[" \tboatyard_session = s ;a=1"], &["a=1"]),
-            (&["boatyard_session"], &[]),
-            (&["boatyard_session=s=t; a=x=y"], &["a=x=y"]),
-            (&["a=1", "boatyard_session=s", "b=2; boatyard_session=s"], &["a=1", "b=2"]),
+            (&["boatyard_session_a=s"], &[]),
+            (&["__Host-boatyard_session_a=s"], &[]),
+            (&["boatyard_session_a=s; a=1"], &["a=1"]),
+            (&["a=1; boatyard_session_a=s"], &["a=1"]),
+            (&["a=1; boatyard_session_a=s; b=2"], &["a=1; b=2"]),
+            (&["a=1;boatyard_session_a=s;  b=2;"], &["a=1;  b=2;"]),
+            (&["boatyard_session_a=s; boatyard_session_b=t; __Host-boatyard_session_c=u"], &[]),
+            (&[" \tboatyard_session_a = s ;a=1"], &["a=1"]),
+            (&["boatyard_session_a"], &[]),
+            (&["boatyard_session_a=s=t; a=x=y"], &["a=x=y"]),
+            (&["a=1", "boatyard_session_a=s", "b=2; boatyard_session_a=s"], &["a=1", "b=2"]),
             // Cookies of apps whose names or values only resemble it. Names of cookies are case-sensitive.
-            (&["boatyard_session2=s; xboatyard_session=s"], &["boatyard_session2=s; xboatyard_session=s"]),
-            (&["Boatyard_Session=s; a=boatyard_session"], &["Boatyard_Session=s; a=boatyard_session"]),
+            (&["boatyard_session2=s; xboatyard_session_a=s"], &["boatyard_session2=s; xboatyard_session_a=s"]),
+            (&["Boatyard_Session=s; a=boatyard_session_a"], &["Boatyard_Session=s; a=boatyard_session_a"]),
             (&["a=\"q u\"; =b;; c"], &["a=\"q u\"; =b;; c"]),
         ];
         let upgrade = [("Connection", "upgrade"), ("Upgrade", "websocket")];
@@ -292,21 +293,21 @@ mod tests {
     #[test]
     fn other_cookies_keep_bytes_that_are_not_text() {
         let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_bytes(b"a=\xff; boatyard_session=s; b=\xfe\t1").unwrap());
+        headers.append(COOKIE, HeaderValue::from_bytes(b"a=\xff; boatyard_session_a=s; b=\xfe\t1").unwrap());
         strip_session_cookies(&mut headers);
         assert_eq!(values(&headers, COOKIE), [b"a=\xff; b=\xfe\t1"]);
     }
 
     #[test]
     fn apps_do_not_set_the_sessions_of_the_panel() {
-        let kept = ["a=1; Path=/", "boatyard_session2=s", "a=boatyard_session=s", "b=2; boatyard_session=s", ""];
+        let kept = ["a=1; Path=/", "boatyard_session2=s", "a=boatyard_session_a=s", "b=2; boatyard_session_a=s", ""];
         let removed = [
-            "boatyard_session=s",
-            "boatyard_session=; Max-Age=0",
-            " boatyard_session = s; HttpOnly",
-            "__Host-boatyard_session=s; Secure; Path=/",
-            "=boatyard_session=s",
-            "boatyard_session",
+            "boatyard_session_a=s",
+            "boatyard_session_a=; Max-Age=0",
+            " boatyard_session_a = s; HttpOnly",
+            "__Host-boatyard_session_a=s; Secure; Path=/",
+            "=boatyard_session_a=s",
+            "boatyard_session_a",
         ];
         for upgraded in [false, true] {
             let mut headers = HeaderMap::new();

@@ -7,7 +7,7 @@ use super::harness::*;
 use crate::protocol::{Message, Open};
 
 const ASK: &[u8] = b"GET /ws HTTP/1.1\r\nHost: shop\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: boatyard_session=s; a=1\r\n\r\n";
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: boatyard_session_a=s; a=1\r\n\r\n";
 const AGREE: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 /// Accepts the upgrade and echoes everything; closes when it reads `!`.

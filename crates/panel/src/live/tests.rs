@@ -232,7 +232,8 @@ async fn stream(control: &Arc<FakeControl>, stop: &Stop, secret: &str) -> BodyDa
 
 async fn stream_of(router: &axum::Router, secret: &str) -> BodyDataStream {
     let mut request = Request::get("/apps/shop/deployments/2/events");
-    request = request.header("cookie", format!("boatyard_session={secret}")).header("sec-fetch-mode", "cors");
+    request =
+        request.header("cookie", format!("boatyard_session_installation={secret}")).header("sec-fetch-mode", "cors");
     let request = request.extension(BaseUrl("http://127.0.0.1:7080".into())).body(axum::body::Body::empty());
     let answer = router.clone().oneshot(request.expect("a request")).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);

@@ -68,9 +68,11 @@ fn is_open(path: &str) -> bool {
     path == SIGN_IN || path.starts_with("/sign-in/") || path.starts_with("/assets/")
 }
 
-/// The first of the request's sessions that has not ended.
+/// The last of the request's sessions that has not ended. Browsers send a cookie for fewer paths before that of the panel,
+/// which is for all paths. So a cookie of another program on this host does not replace the session on some of the pages.
 fn find(control: &dyn Control, headers: &HeaderMap, base: &str) -> Option<Session> {
-    cookie::values(headers, base).find_map(|secret| {
+    let secrets: Vec<_> = cookie::values(headers, base, control.installation_id()).collect();
+    secrets.into_iter().rev().find_map(|secret| {
         let view = control.session_by_hash(&hex::encode(sha256(secret)))?;
         Some(Session::new(view, secret))
     })
@@ -145,6 +147,8 @@ pub(super) fn redirect(to: &str, status: StatusCode) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use controller_fake::{FakeControl, TOKEN};
+
     use super::*;
 
     fn post(headers: &[(&str, &str)], body: &'static str) -> Request {
@@ -183,6 +187,32 @@ mod tests {
         let mut query = post(&[], "");
         *query.uri_mut() = "/apps/shop/restart?csrf=right".parse().expect("a path");
         assert!(with_csrf(query, "right").await.is_err(), "in the address");
+    }
+
+    #[tokio::test]
+    async fn the_session_of_this_panel_is_found_among_other_cookies() {
+        let control = FakeControl::default();
+        let session = async || control.create_session(&hex::encode(sha256(TOKEN)), None).await.expect("a session");
+        let (one, two) = (session().await, session().await);
+        let found = |cookies: &[(&str, &str)]| {
+            let cookies: Vec<_> =
+                cookies.iter().map(|(of, secret)| format!("boatyard_session_{of}={secret}")).collect();
+            let value = header::HeaderValue::from_str(&cookies.join("; ")).expect("a header");
+            let headers = HeaderMap::from_iter([(header::COOKIE, value)]);
+            find(&control, &headers, "http://127.0.0.1:7080").map(|it| it.id)
+        };
+        let (here, other) = (control.installation_id(), "other");
+        assert_eq!(found(&[(other, &one.secret)]), None, "the cookie of another panel on this host");
+        for cookies in [
+            &[(here, one.secret.as_str())][..],
+            &[(here, &one.secret), (other, &two.secret)],
+            &[(here, &one.secret), (here, "ended")],
+            &[(here, "ended"), (here, &one.secret)],
+            // A cookie for fewer paths comes first.
+            &[(here, &two.secret), (here, &one.secret)],
+        ] {
+            assert_eq!(found(cookies).as_ref(), Some(&one.view.id), "{cookies:?}");
+        }
     }
 
     #[test]

@@ -131,18 +131,21 @@ impl SignIn {
             tracing::warn!(%error, session = before.id, "the previous session of a browser did not end");
         }
         let mut response = redirect(own_path(next), StatusCode::SEE_OTHER);
-        response.headers_mut().insert(header::SET_COOKIE, cookie::set(&created.secret, &visitor.base));
+        let cookie = cookie::set(&created.secret, &visitor.base, self.control.installation_id());
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
         response
     }
 }
 
 async fn sign_out(request: PageRequest) -> PageResult {
-    match request.access.control.end_session(&request.session.id).await {
+    let control = &request.access.control;
+    match control.end_session(&request.session.id).await {
         Ok(_) | Err(ControlError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
     }
     let mut response = redirect(SIGN_IN, StatusCode::SEE_OTHER);
-    response.headers_mut().insert(header::SET_COOKIE, cookie::delete(&request.access.base));
+    let cookie = cookie::delete(&request.access.base, control.installation_id());
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
     Ok(response)
 }
 

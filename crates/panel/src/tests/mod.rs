@@ -61,7 +61,7 @@ impl Panel {
         let session = control.create_session(&hex::encode(sha256(token)), None).await.expect("a session");
         let control = Arc::new(control);
         let router = router(control.clone(), Stop::default());
-        let cookie = format!("boatyard_session={}", session.secret);
+        let cookie = format!("boatyard_session_installation={}", session.secret);
         let mut panel = Self { control, router, cookie, csrf: String::new() };
         let page = panel.get("/").await.body;
         panel.csrf =
