@@ -56,6 +56,9 @@ impl FromStr for OutsideUrl {
         }
         let authority = uri.authority().ok_or_else(|| wrong("it has no name"))?.as_str();
         let (host, port) = split_host(authority).ok_or_else(|| wrong("its name or port is wrong"))?;
+        if host.ends_with(".localhost") {
+            return Err(wrong("apps have names below localhost, and browsers must not send them the panel's cookies"));
+        }
         // A certificate must be able to contain the name.
         if ServerName::try_from(host.as_str()).is_err() {
             return Err(wrong("its name is wrong"));
@@ -154,6 +157,10 @@ mod tests {
             "https://[api]",
         ] {
             assert!(outside(wrong).is_err(), "{wrong}");
+        }
+        for of_an_app in ["https://panel.localhost", "http://A.B.Localhost.:7080"] {
+            let refused = outside(of_an_app).expect_err(of_an_app);
+            assert!(refused.contains("apps have names below localhost"), "{refused}");
         }
     }
 
