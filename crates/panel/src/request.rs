@@ -52,6 +52,13 @@ impl Fields {
         self.all(name).next().is_some()
     }
 
+    /// Errors: a value contains NUL. No page could show it again, because HTML cannot contain this character.
+    fn checked(fields: Vec<(String, String)>) -> Result<Self, HttpError> {
+        let has_nul = fields.iter().any(|(_, value)| value.contains('\0'));
+        let refused = || HttpError::bad_request("A text contains the character NUL. Remove it, then try again");
+        (!has_nul).then_some(Self(fields)).ok_or_else(refused)
+    }
+
     /// The fields of a query.
     #[cfg(test)]
     pub fn of(query: &str) -> Self {
@@ -67,7 +74,7 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
     async fn from_request(request: Request, state: &S) -> Result<Self, HttpError> {
         let Form(fields) =
             Form::from_request(request, state).await.map_err(|error| unreadable_form(error, MAX_FORM))?;
-        Ok(Self(fields))
+        Self::checked(fields)
     }
 }
 
@@ -92,7 +99,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PageRequest {
             session.ok_or_else(|| HttpError::server_error("this page is not available", "no session".into()))?;
         let dialog_only = dialog::is_wanted_alone(&parts.headers);
         let Query(query) = Query::try_from_uri(&parts.uri).map_err(|error| unreadable(&error.body_text()))?;
-        let (path, query) = (parts.uri.path().to_owned(), Fields(query));
+        let (path, query) = (parts.uri.path().to_owned(), Fields::checked(query)?);
         Ok(Self { access: Access::from_request_parts(parts, state).await?, session, dialog_only, path, query })
     }
 }

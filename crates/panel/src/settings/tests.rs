@@ -109,6 +109,30 @@ async fn a_spec_that_changes_between_the_comparison_and_the_update_is_kept() {
 }
 
 #[tokio::test]
+async fn a_long_line_is_sent_back_once_and_nul_is_refused() {
+    let panel = Panel::new(shop()).await;
+    let long = "a".repeat(1_000_000);
+    for path in [SPEC, crate::new_app::PATH] {
+        let refused = panel.post(path, &format!("step=save&spec={long}")).await;
+        assert_eq!((refused.status, refused.body.matches(&long).count()), (400, 1), "{path}");
+        assert!(refused.body.len() < long.len() + 50_000, "{path}: {} bytes", refused.body.len());
+        assert_eq!(panel.post(path, "step=save&spec=a%00b").await.status, 400, "{path}");
+    }
+    for refused in [
+        panel.post(SPEC, "step=plan&spec=a%00b").await,
+        panel.post(VARIABLES, "action=add&name=A&value=a%00b&type=GENERAL").await,
+        panel.get(&format!("{VARIABLES}?action=add&of=a%00b")).await,
+    ] {
+        assert!(
+            refused.status == 400 && refused.body.contains("NUL") && !refused.body.contains('\0'),
+            "{}",
+            refused.body
+        );
+    }
+    assert_eq!(panel.changes(), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_secret_is_written_and_never_shown() {
     let panel = Panel::new(shop()).await;
     for path in [VARIABLES.to_owned(), format!("{VARIABLES}?action=change&of=web&at=0&name=KEY")] {

@@ -4,6 +4,9 @@ use maud::{Markup, html};
 
 use super::icon::Icon;
 
+/// How many characters of a line are shown on each side of a problem. A line may be as long as the text.
+const AROUND: usize = 200;
+
 /// A problem in the text.
 #[derive(Debug, Clone, Copy)]
 pub struct Problem<'a> {
@@ -53,7 +56,7 @@ pub fn list(name: &str, text: &str, problems: &[Problem<'_>]) -> Markup {
 
 fn problem(name: &str, it: &Problem<'_>, lines: &[&str]) -> Markup {
     let text = lines.get(it.line.wrapping_sub(1)).copied().unwrap_or_default();
-    let caret = format!("{}^", " ".repeat(text.chars().take(it.column.saturating_sub(1)).count()));
+    let (text, caret) = around(text, it.column.saturating_sub(1));
     let (class, icon, word) =
         if it.error { ("bad", Icon::Failed, "Error") } else { ("warning", Icon::Warning, "Warning") };
     html! {
@@ -61,6 +64,41 @@ fn problem(name: &str, it: &Problem<'_>, lines: &[&str]) -> Markup {
             a href={ "#" (name) } data-line=(it.line) { "Line " (it.line) }
             pre { (text) "\n" (caret) }
             p { (icon.markup()) strong { (word) ": " } (it.message) @if !it.help.is_empty() { "; " span { (it.help) } } }
+        }
+    }
+}
+
+/// The characters of a line around this column, from 0, and the line below them with a caret at the column.
+fn around(line: &str, column: usize) -> (String, String) {
+    let left_out = column.saturating_sub(AROUND);
+    let mut shown: String = if left_out > 0 { "…".into() } else { String::new() };
+    let before = line.chars().take(column).skip(left_out);
+    shown.extend(before);
+    let caret = format!("{}^", " ".repeat(shown.chars().count()));
+    let mut rest = line.chars().skip(column);
+    shown.extend(rest.by_ref().take(AROUND));
+    shown.extend(rest.next().map(|_| '…'));
+    (shown, caret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_shown_around_the_problem() {
+        let long = format!("{}X{}", "a".repeat(500), "b".repeat(500));
+        let (before, after) = ("a".repeat(AROUND), "b".repeat(AROUND));
+        for (line, column, shown, caret) in [
+            ("", 0, String::new(), 0),
+            ("name: [", 6, "name: [".into(), 6),
+            ("é: 1", 9, "é: 1".into(), 4),
+            (&long, 500, format!("…{before}X{}…", &after[1..]), AROUND + 1),
+            (&long, 0, format!("{before}…"), 0),
+            (&long, 1000, format!("…{after}"), AROUND + 1),
+        ] {
+            let expected = (shown, format!("{}^", " ".repeat(caret)));
+            assert_eq!(around(line, column), expected, "{column} of {line}");
         }
     }
 }
