@@ -70,8 +70,8 @@ pub enum Transition {
 }
 
 impl Transition {
-    /// The transition to a phase of an instance, by the name of the phase: `ready`.
-    pub fn to_phase(name: &str) -> Self {
+    /// The transition with this name, which is also the name of the phase that it leads to: `ready`.
+    pub fn named(name: &str) -> Self {
         let name: StrDeserializer<'_, value::Error> = name.into_deserializer();
         Self::deserialize(name).unwrap_or_default()
     }
@@ -224,8 +224,8 @@ mod tests {
 
     #[test]
     fn each_phase_of_an_instance_has_a_transition() {
-        assert_eq!(["ready", "unready", "stopped"].map(Transition::to_phase), [Ready, Unready, Stopped]);
-        assert_eq!(Transition::to_phase("cloned"), Unknown);
+        assert_eq!(["ready", "unready", "stopped"].map(Transition::named), [Ready, Unready, Stopped]);
+        assert_eq!(Transition::named("cloned"), Unknown);
     }
 
     #[test]

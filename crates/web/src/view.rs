@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use controller::view::{
     AppView, DeploymentKind, DeploymentView, Image, InstanceTransition, InstanceView, LastEnd, RolloutView, Served,
-    Transition, Unchanged,
+    Unchanged,
 };
 use present::explain::{AppStatus, ProcessCount, StatusInstance};
 use present::{AppDetails, DeploymentDetails, InstanceCounts, InstanceDetails, Status, Step, Traffic};
@@ -88,19 +88,7 @@ pub fn transition(it: &InstanceTransition) -> present::InstanceTransition {
         revision: it.revision.to_string(),
         generation: it.generation,
         existed_before: it.existed_before,
-        transition: match it.transition {
-            Transition::Existed => present::Transition::Existed,
-            Transition::Intended => present::Transition::Intended,
-            Transition::Created => present::Transition::Created,
-            Transition::Starting => present::Transition::Starting,
-            Transition::Ready => present::Transition::Ready,
-            Transition::Routed => present::Transition::Routed,
-            Transition::Unready => present::Transition::Unready,
-            Transition::Draining => present::Transition::Draining,
-            Transition::Stopping => present::Transition::Stopping,
-            Transition::Stopped => present::Transition::Stopped,
-            Transition::Gone => present::Transition::Gone,
-        },
+        transition: present::Transition::named(it.transition.as_str()),
         at: time(it.at),
     }
 }
@@ -315,5 +303,20 @@ fn status_of(leaf: &Leaf) -> Status {
         rollout::progress::Status::Running => Status::Running,
         rollout::progress::Status::Success => Status::Success,
         rollout::progress::Status::Error => Status::Error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use controller::view::Transition;
+
+    #[test]
+    fn each_transition_has_the_name_under_which_clients_know_it() {
+        use Transition::*;
+        for it in [Existed, Intended, Created, Starting, Ready, Routed, Unready, Draining, Stopping, Stopped, Gone] {
+            let named = present::Transition::named(it.as_str());
+            assert_eq!(format!("{named:?}"), format!("{it:?}"));
+            assert_eq!(super::name(&named), it.as_str());
+        }
     }
 }

@@ -59,7 +59,7 @@ pub fn app(it: &present::App) -> Markup {
 
 /// The phase of an instance: `ready`.
 pub fn instance(phase: &str) -> Markup {
-    let transition = Transition::to_phase(phase);
+    let transition = Transition::named(phase);
     let (tone, icon) = instance_look(transition);
     badge(tone, icon, transition.word())
 }
