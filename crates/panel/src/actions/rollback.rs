@@ -10,7 +10,7 @@ use super::{Action, ActionForm, buttons, nothing_to_do};
 use crate::ui::Tone;
 use crate::ui::button::{self, Look};
 use crate::ui::form::{Check, Field, Input};
-use crate::ui::notice::Notice;
+use crate::ui::notice::{self, Notice};
 
 /// How many of the newest deployments are offered. A link such as `?action=rollback&to=3` offers an older one.
 const OFFERED: u64 = 50;
@@ -74,10 +74,7 @@ async fn checked_plan(form: &ActionForm<'_>, to: &DeploymentId) -> Result<Markup
     let (control, app) = (&form.request.access.control, &form.app.id);
     // If the check has an error, the preview has the same one, and shows it.
     let warnings = control.validate_rollback(app, to).await?.warnings;
-    let warning = |text: &str| {
-        Notice { tone: Tone::Warning, title: "Before you roll back", text, log_tail: &[] }.markup(html! {})
-    };
-    let warnings = html! { @for it in &warnings { (warning(&it.message)) } };
+    let warnings = html! { @for it in &warnings { (notice::warning("Before you roll back", &it.message)) } };
     Ok(form.plan("Plan", warnings, control.preview_rollback(app, to).await))
 }
 

@@ -9,7 +9,7 @@ use crate::actions;
 use crate::ui::Tone;
 use crate::ui::button::{self, Look};
 use crate::ui::icon::Icon;
-use crate::ui::notice::Notice;
+use crate::ui::notice::{self, Notice};
 
 pub(super) fn markup(facts: &Facts) -> Markup {
     let attention = facts.explained.attention(facts.now);
@@ -28,8 +28,7 @@ fn pinned(facts: &Facts) -> Markup {
         (Some(_), true) => actions::pinned(&facts.app, &facts.address("")).unwrap_or_default(),
         (Some(it), false) => {
             let title = format!("Pinned to deployment {} ({})", it.number, it.cause);
-            let text = "New deployments are refused until the rollback is committed or reverted.";
-            Notice { tone: Tone::Warning, title: &title, text, log_tail: &[] }.markup(html! {})
+            notice::warning(&title, "New deployments are refused until the rollback is committed or reverted.")
         }
     }
 }

@@ -4,14 +4,14 @@ use controller::ControlError;
 use controller::unknown::{UnknownApp, UnknownList};
 use maud::{Markup, html};
 
-use crate::ui::notice::{self, Notice};
+use crate::ui::notice;
 use crate::ui::table::{columns, table};
-use crate::ui::{Tone, button, card};
+use crate::ui::{button, card};
 
 /// What the operator has to know about the database.
 pub(super) fn notices(unknown: &Result<UnknownList, ControlError>) -> Markup {
     let notices = unknown.as_ref().map(|it| it.notices.as_slice()).unwrap_or_default();
-    html! { @for it in notices { (Notice { tone: Tone::Warning, title: it, text: "", log_tail: &[] }.markup(html! {})) } }
+    html! { @for it in notices { (notice::warning(it, "")) } }
 }
 
 /// The list. Empty if there is nothing unknown.

@@ -1,6 +1,8 @@
 //! Replaces an app's spec: what it would do, and whether somebody else changed the spec since the page was opened.
 
 use app_spec::{AppSpec, SecretText, changes};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
 use controller::view::{AppView, DeploymentView, PageQuery, SpecVersion, UpdateOptions};
 use maud::{Markup, html};
 use present::outcome;
@@ -9,7 +11,7 @@ use web::HttpError;
 use crate::actions::{caller, live_page, plan};
 use crate::request::{Fields, PageRequest};
 use crate::ui::button::{self, Look};
-use crate::ui::notice::Notice;
+use crate::ui::notice::{self, Notice};
 use crate::ui::{Tone, time};
 
 /// How many deployments are searched for the spec that a page was made from.
@@ -21,14 +23,6 @@ pub(super) struct Change<'a> {
     pub request: &'a PageRequest,
     pub app: &'a AppView,
     pub fields: &'a Fields,
-}
-
-/// What became of a new spec.
-pub(super) enum Saved {
-    /// A deployment brings it. The address of its live page.
-    Deploys(String),
-    /// It is the spec that serves already. A sentence.
-    Serves(String),
 }
 
 impl Change<'_> {
@@ -54,7 +48,7 @@ impl Change<'_> {
         let notices = html! {
             (conflict.unwrap_or_default())
             @if !missing.is_empty() {
-                (Notice { tone: Tone::Warning, title: "These values are missing. A deployment needs them.", text: &missing, log_tail: &[] }.markup(html! {}))
+                (notice::warning("These values are missing. A deployment needs them.", &missing))
             }
         };
         plan("Plan", notices, preview)
@@ -62,7 +56,7 @@ impl Change<'_> {
 
     /// Why `spec` must not replace the app's spec unseen: somebody else changed that since the page was opened. Shows both
     /// changes.
-    pub async fn conflict(&self, spec: &AppSpec) -> Option<Markup> {
+    async fn conflict(&self, spec: &AppSpec) -> Option<Markup> {
         let opened = self.fields.get("version").unwrap_or_default();
         if is_version(opened, &self.app.spec) {
             return None;
@@ -76,29 +70,34 @@ impl Change<'_> {
         Some(conflict(self.app, &self.request.path, opened, &deployments.unwrap_or_default(), &ours))
     }
 
-    /// Deploys the spec. Errors: those of the update; the app has another spec than [`Self::conflict`] has compared.
-    pub async fn save(&self, spec: AppSpec) -> Result<Saved, HttpError> {
+    /// Saves the spec, and leads to the deployment that brings it. Otherwise returns the status of the answer and a notice.
+    /// `not_saved`: its title after a refusal.
+    pub async fn save(&self, spec: AppSpec, not_saved: &str) -> Result<Response, (StatusCode, Markup)> {
+        if let Some(conflict) = self.conflict(&spec).await {
+            return Err((StatusCode::CONFLICT, conflict));
+        }
         let control = &self.request.access.control;
         let caller = caller(self.request, self.fields.get("key"));
+        // Another change may be saved after the comparison above.
         let options = UpdateOptions { replaces: Some(SpecVersion::of(&self.app.spec)), ..UpdateOptions::default() };
-        let after = control.update_app(&self.app.id, spec, options, &caller).await?;
+        let after = control.update_app(&self.app.id, spec, options, &caller).await.map_err(|error| {
+            let refusal = HttpError::from(error);
+            (self.request.refused(&refusal), notice::error(not_saved, &refusal.message))
+        })?;
         let before = self.app.newest.as_ref().map(|it| it.number);
-        Ok(match &after.newest {
+        match &after.newest {
             Some(newest) if Some(newest.number) != before || !newest.stage.is_ended() => {
-                Saved::Deploys(live_page(&after.name, newest))
+                Ok(Redirect::to(&live_page(&after.name, newest)).into_response())
             }
             newest => {
                 let serving = after.active.as_ref().or(newest.as_ref()).map(|it| web::view::deployment(it, &[]));
                 let sentence = serving.map(|it| outcome::nothing_changed(&after.name, &it));
-                Saved::Serves(sentence.unwrap_or_else(|| "Nothing to do: no component changed.".into()))
+                let title = sentence.unwrap_or_else(|| "Nothing to do: no component changed.".into());
+                let notice = Notice { tone: Tone::Plain, title: &title, text: "", log_tail: &[] };
+                Err((StatusCode::OK, notice.markup(html! {})))
             }
-        })
+        }
     }
-}
-
-/// A notice for [`Saved::Serves`].
-pub(super) fn nothing_to_do(sentence: &str) -> Markup {
-    Notice { tone: Tone::Plain, title: sentence, text: "", log_tail: &[] }.markup(html! {})
 }
 
 /// Whether the field of [`Change::version_field`] was made from this stored spec.

@@ -2,12 +2,12 @@
 
 use app_spec::{AppSpec, Code, Diagnostics, Parsed};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use controller::view::AppView;
 use maud::{Markup, html};
 use web::PathParams;
 
-use super::change::{Change, Saved, nothing_to_do};
+use super::change::Change;
 use crate::actions::key_field;
 use crate::new_app::problem;
 use crate::request::{Fields, PageRequest, PageResult};
@@ -53,17 +53,10 @@ pub(super) async fn submit(request: PageRequest, PathParams(app): PathParams<Str
     if !saves {
         return Ok(editor.answer(&text, &problems, None, editor.change.plan(&spec).await));
     }
-    if let Some(conflict) = editor.change.conflict(&spec).await {
-        return Ok((StatusCode::CONFLICT, editor.answer(&text, &problems, Some(conflict), html! {})).into_response());
-    }
-    match editor.change.save(spec).await {
-        Ok(Saved::Deploys(page)) => Ok(Redirect::to(&page).into_response()),
-        Ok(Saved::Serves(sentence)) => Ok(editor.answer(&text, &problems, Some(nothing_to_do(&sentence)), html! {})),
-        Err(refusal) => {
-            let notice = notice::error("The spec was not saved", &refusal.message);
-            Ok((request.refused(&refusal), editor.answer(&text, &problems, Some(notice), html! {})).into_response())
-        }
-    }
+    let saved = editor.change.save(spec, "The spec was not saved").await;
+    saved.or_else(|(status, notice)| {
+        Ok((status, editor.answer(&text, &problems, Some(notice), html! {})).into_response())
+    })
 }
 
 const NOT_SAVED: &str = "The spec was not saved. Correct the errors below the text, then save again.";

@@ -2,20 +2,20 @@
 
 use app_spec::{AppSpec, Code, Diagnostic, EnvValue, EnvVar, Parsed};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use web::{HttpError, Needs, PathParams};
 
-use super::change::{Change, Saved, nothing_to_do};
+use super::change::Change;
 use super::variable::{Edit, GENERAL, SCOPES, SECRET, edited, found, scope};
 use crate::actions::key_field;
 use crate::request::{Fields, PageRequest, PageResult};
 use crate::ui::button::{self, Look};
+use crate::ui::card;
 use crate::ui::dialog::{self, Dialog};
 use crate::ui::form::{Field, Form, Input};
-use crate::ui::notice::{self, Notice};
+use crate::ui::notice;
 use crate::ui::table::{columns, table};
-use crate::ui::{Tone, card};
 
 /// Longest value in the list. The dialogue shows all of it.
 const SHOWN: usize = 200;
@@ -58,21 +58,13 @@ pub(super) async fn submit(request: PageRequest, PathParams(app): PathParams<Str
     if !saves {
         return Ok(dialogue.answer(html! {}, dialogue.planned(&parsed).await));
     }
-    if let Some(conflict) = change.conflict(&parsed.spec).await {
-        return Ok(dialogue.refused(StatusCode::CONFLICT, conflict));
-    }
-    match change.save(parsed.spec).await {
-        Ok(Saved::Deploys(page)) => Ok(Redirect::to(&page).into_response()),
-        Ok(Saved::Serves(sentence)) => Ok(dialogue.answer(nothing_to_do(&sentence), html! {})),
-        Err(refusal) => {
-            Ok(dialogue.refused(request.refused(&refusal), notice::error("Nothing was changed", &refusal.message)))
-        }
-    }
+    let saved = change.save(parsed.spec, "Nothing was changed").await;
+    saved.or_else(|(status, notice)| Ok(dialogue.refused(status, notice)))
 }
 
 /// Why the form cannot be saved as it is, while a person fills it in.
 fn impossible(why: &str) -> Markup {
-    Notice { tone: Tone::Warning, title: "This cannot be saved yet", text: why, log_tail: &[] }.markup(html! {})
+    notice::warning("This cannot be saved yet", why)
 }
 
 fn address(app: &str) -> String {
@@ -227,7 +219,7 @@ impl Dialogue<'_> {
         };
         html! {
             @for it in parsed.warnings.iter().filter(is_new) {
-                (Notice { tone: Tone::Warning, title: &it.message, text: it.help.as_deref().unwrap_or_default(), log_tail: &[] }.markup(html! {}))
+                (notice::warning(&it.message, it.help.as_deref().unwrap_or_default()))
             }
         }
     }

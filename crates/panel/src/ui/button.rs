@@ -58,9 +58,7 @@ pub fn copy(text: &str, what: &str) -> Markup {
 /// An entry of a menu or of tabs.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
-    /// The text.
     pub label: &'a str,
-    /// Where it leads.
     pub href: &'a str,
     /// Whether a script opens the dialogue at `href`.
     pub dialog: bool,

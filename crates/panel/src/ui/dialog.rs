@@ -11,10 +11,8 @@ use maud::{Markup, html};
 
 use super::icon::Icon;
 
-/// A dialogue.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialog<'a> {
-    /// The title.
     pub title: &'a str,
     /// Address of the page on which it opens, without `?action=…`. Closing leads there.
     pub page: &'a str,

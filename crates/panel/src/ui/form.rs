@@ -15,7 +15,6 @@ pub struct Form<'a> {
 }
 
 impl Form<'_> {
-    /// The form around `content`.
     pub fn markup(&self, content: Markup) -> Markup {
         let preview = self.preview;
         html! {
@@ -27,12 +26,10 @@ impl Form<'_> {
     }
 }
 
-/// A field with its label.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Field<'a> {
     /// Name in the form, and id.
     pub name: &'a str,
-    /// The label.
     pub label: &'a str,
     /// What belongs into the field, if the label does not say it.
     pub hint: &'a str,
@@ -40,7 +37,6 @@ pub struct Field<'a> {
     pub error: &'a str,
     /// The value. A secret's is never sent to the page.
     pub value: &'a str,
-    /// What is typed.
     pub input: Input<'a>,
     /// Whether the browser refuses to send the form without a value.
     pub required: bool,
@@ -54,9 +50,7 @@ pub enum Input<'a> {
     Text,
     /// One line that is not shown, and that browsers neither keep nor suggest.
     Secret,
-    /// A number.
     Number,
-    /// Several lines.
     Lines(usize),
     /// One of these values, each with its label.
     Choice(&'a [(&'a str, &'a str)]),
@@ -103,25 +97,20 @@ impl Input<'_> {
     }
 }
 
-/// A check box.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Check<'a> {
     /// Name in the form. The boxes of a list share it.
     pub name: &'a str,
     /// What the form contains if the box is checked.
     pub value: &'a str,
-    /// The label.
     pub label: &'a str,
     /// What to know about it: "2 instances", "left alone: a job".
     pub note: &'a str,
-    /// Whether it is checked.
     pub checked: bool,
-    /// Whether it cannot be changed.
     pub disabled: bool,
 }
 
 impl Check<'_> {
-    /// The box.
     pub fn markup(&self) -> Markup {
         html! {
             label class="check" {

@@ -69,7 +69,6 @@ impl Icon {
         }
     }
 
-    /// Draws the shape.
     pub fn markup(self) -> Markup {
         let (line, filled) = self.paths();
         let class = match self {

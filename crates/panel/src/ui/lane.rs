@@ -7,7 +7,6 @@ use present::Transition;
 use super::icon::Icon;
 use super::{status, time};
 
-/// An instance in a lane.
 #[derive(Debug, Clone)]
 pub struct Instance {
     /// `web.2`.
@@ -35,10 +34,8 @@ pub enum When {
     After(String),
 }
 
-/// A component's lane.
 #[derive(Debug, Clone)]
 pub struct Lane {
-    /// Name of the component.
     pub component: String,
     /// `service`, `worker`, `job`, `database`.
     pub kind: String,

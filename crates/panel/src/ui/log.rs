@@ -6,11 +6,9 @@ use maud::{Markup, html};
 /// A log line. The text must not contain control characters: escape sequences are removed before.
 #[derive(Debug, Clone, Copy)]
 pub struct Line<'a> {
-    /// When it was written.
     pub at: Option<DateTime<Utc>>,
     /// The instance that wrote it, or empty.
     pub from: &'a str,
-    /// The text.
     pub text: &'a str,
 }
 
@@ -34,19 +32,15 @@ pub fn line(line: &Line<'_>) -> Markup {
 /// Characters of a console that look the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Run {
-    /// The characters.
     pub text: String,
     /// One of the terminal's 16 colours for the characters.
     pub foreground: Option<u8>,
     /// One of the terminal's 16 colours behind them.
     pub background: Option<u8>,
-    /// Bold.
     pub bold: bool,
     /// Less bright.
     pub dim: bool,
-    /// Italic.
     pub italic: bool,
-    /// Underlined.
     pub underlined: bool,
     /// The colours are exchanged.
     pub inverse: bool,

@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use super::Tone;
 use super::icon::Icon;
 
-/// A notice.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Notice<'a> {
     /// `Bad` for errors, `Warning`, `Good` for results, `Plain` for information.
@@ -43,6 +42,11 @@ impl Notice<'_> {
             }
         }
     }
+}
+
+/// Something to know before the next step.
+pub fn warning(title: &str, text: &str) -> Markup {
+    Notice { tone: Tone::Warning, title, text, log_tail: &[] }.markup(html! {})
 }
 
 /// An error: `error("web.2 was not healthy after 30 s", "web.1 still serves. …")`.

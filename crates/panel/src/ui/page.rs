@@ -13,7 +13,6 @@ pub struct Page<'a> {
     pub title: &'a str,
     /// Who is signed in. Without an account, the page has no navigation: sign-in, errors.
     pub account: Option<Account<'a>>,
-    /// The place in the navigation.
     pub here: Place<'a>,
     /// Why the engine does not answer, for the banner.
     pub engine_problem: Option<&'a str>,
@@ -49,14 +48,12 @@ pub enum Place<'a> {
     Elsewhere,
 }
 
-/// A part of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
     /// Components and what they use.
     Overview,
     /// Deployments, and the live page of one.
     Activity,
-    /// Logs.
     Logs,
     /// A shell in an instance.
     Console,

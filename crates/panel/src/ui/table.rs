@@ -6,7 +6,6 @@ use maud::{Markup, html};
 #[derive(Debug, Clone, Copy)]
 pub struct Column(pub &'static str, pub Kind);
 
-/// What a column contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Text, badges, links.
