@@ -31,6 +31,10 @@ const INSPECT_WITHIN: Duration = Duration::from_secs(5);
 const SETTLING: Duration = Duration::from_secs(1);
 /// The pause after a failed call to the engine.
 const RETRY: Duration = Duration::from_millis(500);
+/// How long a person waits for details without which a page or a preview can be shown.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a person waits for an answer without which the request fails. Longer, because a busy engine may be slow.
+pub(crate) const NEEDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// One observation of the engine.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +123,20 @@ impl EngineWatch {
     /// The newest observation, which notifies of changes.
     pub fn view(&self) -> watch::Receiver<Arc<EngineView>> {
         self.view.clone()
+    }
+
+    /// Waits for the answer to a question that a person waits for. An engine that hangs accepts questions and does not
+    /// answer, so the deadlines of the verbs are too long. Errors: the answer takes longer than `within`; the last list failed.
+    pub async fn answer<T>(
+        &self,
+        within: Duration,
+        question: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        if let Some(why) = self.view.borrow().unreachable.clone() {
+            return Err(EngineError::NoAnswer { why });
+        }
+        let late = || EngineError::NoAnswer { why: format!("the engine did not answer within {} s", within.as_secs()) };
+        tokio::time::timeout(within, question).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Requests a list soon.

@@ -1,5 +1,6 @@
 //! Errors that the controller returns to its callers.
 
+use engine::EngineError;
 use thiserror::Error;
 
 /// A refusal or failure of the controller. `Display` is the caller's message: it names the problem and the next step.
@@ -20,7 +21,7 @@ pub enum ControlError {
     /// The disk is full; nothing was changed.
     #[error("{0}")]
     DiskFull(String),
-    /// The controller is stopping, or one of its tasks ended or is busy. The same request may succeed later.
+    /// The controller is stopping, one of its tasks ended or is busy, or the engine does not answer. The same request may succeed later.
     #[error("{0}")]
     Unavailable(String),
     /// A bug or a failure of the host. The log has the full error chain.
@@ -37,6 +38,17 @@ pub enum ControlError {
 impl ControlError {
     pub(crate) fn deleted(app: &str) -> Self {
         Self::NotFound(format!("app {app} was deleted"))
+    }
+
+    /// `failed`: what failed because of the engine.
+    pub(crate) fn of_engine(failed: &str, error: EngineError) -> Self {
+        let message = format!("{failed}: {error}");
+        match error {
+            EngineError::NoAnswer { .. } | EngineError::Unreachable { .. } | EngineError::Timeout { .. } => {
+                Self::Unavailable(message)
+            }
+            error => Self::Internal { message, cause: error.into() },
+        }
     }
 
     pub(crate) fn pinned(app: &str, deployment: u64) -> Self {

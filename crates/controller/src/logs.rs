@@ -23,6 +23,7 @@ use tokio::sync::watch;
 
 use following::Following;
 
+use crate::engine_watch::{EngineWatch, NEEDED_WITHIN};
 use crate::error::{ControlError, closest};
 use crate::logbook::{Chapter, Lines, Logbook, escaped, shortened};
 use crate::redact::Secrets;
@@ -40,6 +41,7 @@ const LONGEST_KEPT_LINE: u64 = 16 << 20;
 pub(crate) struct Logs {
     pub store: Store,
     pub engine: Arc<dyn Engine>,
+    pub watch: EngineWatch,
     pub logbook: Logbook,
     /// Ticks whenever the records of an app change.
     pub changes: watch::Receiver<u64>,
@@ -96,7 +98,7 @@ impl Logs {
         let secrets = self.secrets(&question).await?;
         for (component, name) in self.containers(&question).await? {
             let mut shown = Lines::new(&secrets);
-            match self.engine.logs(&name, &LogQuery { follow: false, tail: question.tail }).await {
+            match self.lines_of(&name, &LogQuery { follow: false, tail: question.tail }).await {
                 Ok(lines) => {
                     all.push(
                         lines.map(move |line| Ok(entry(&component, line.map_err(unreadable)?, &mut shown))).boxed(),
@@ -116,9 +118,9 @@ impl Logs {
         let secrets = self.secrets(question).await?;
         for (component, name) in self.containers(question).await? {
             let mut shown = Lines::new(&secrets);
-            let details = self.engine.inspect(&name).await.map_err(unreadable)?;
+            let details = self.watch.answer(NEEDED_WITHIN, self.engine.inspect(&name)).await.map_err(unreadable)?;
             let Some(earlier) = details.and_then(|it| restarts::earlier_runs(&it)) else { continue };
-            let lines = match self.engine.logs(&name, &LogQuery { follow: false, tail: None }).await {
+            let lines = match self.lines_of(&name, &LogQuery { follow: false, tail: None }).await {
                 Ok(lines) => lines,
                 // The container was removed since it was inspected.
                 Err(engine::EngineError::NotFound { .. }) => continue,
@@ -129,6 +131,11 @@ impl Logs {
             all.extend(before.collect::<Vec<_>>().await);
         }
         Ok(stream::iter(last(all, question.tail)).boxed())
+    }
+
+    /// The lines of a container. The deadline is only for the beginning.
+    async fn lines_of(&self, container: &str, query: &LogQuery) -> Result<engine::LogLines, engine::EngineError> {
+        self.watch.answer(NEEDED_WITHIN, self.engine.logs(container, query)).await
     }
 
     /// The secrets that must not appear in any line of the app.
@@ -263,7 +270,7 @@ fn entry(component: &str, line: engine::LogLine, shown: &mut Lines) -> LogEntry 
 }
 
 fn unreadable(error: engine::EngineError) -> ControlError {
-    ControlError::Internal { message: format!("the log cannot be read: {error}"), cause: error.into() }
+    ControlError::of_engine("the log cannot be read", error)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use store::records::App;
 use tracing::{info, warn};
 
 use crate::app::{DATABASE_GRACE, Shared};
+use crate::engine_watch::NEEDED_WITHIN;
 use crate::error::ControlError;
 
 /// Grace period from SIGTERM to SIGKILL when an unknown instance is removed.
@@ -198,13 +199,9 @@ async fn look(shared: &Shared) -> Result<(Seen, Records), ControlError> {
     let store = &shared.store;
     let engine = &shared.engine;
     let silent = |error: EngineError| ControlError::Unavailable(error.to_string());
-    let seen = Seen {
-        containers: engine.list().await.map_err(silent)?,
-        networks: engine.networks().await.map_err(silent)?,
-        volumes: engine.volumes().await.map_err(silent)?,
-        hosts: shared.ingress.unknown(),
-        routed: shared.ingress.routed(),
-    };
+    let all = async { tokio::try_join!(engine.list(), engine.networks(), engine.volumes()) };
+    let (containers, networks, volumes) = shared.watch.answer(NEEDED_WITHIN, all).await.map_err(silent)?;
+    let seen = Seen { containers, networks, volumes, hosts: shared.ingress.unknown(), routed: shared.ingress.routed() };
     // Read after the engine, so that objects created meanwhile are on record.
     let databases = store.databases().await?;
     let records = Records {

@@ -150,6 +150,12 @@ impl FakeEngine {
         self.change(|world| world.wedged.remove(name));
     }
 
+    /// While frozen, the engine accepts calls and answers none, so that they run into the deadlines of the real port.
+    /// Containers keep running.
+    pub fn freeze(&self, frozen: bool) {
+        self.change(|world| world.frozen = frozen);
+    }
+
     /// The engine goes down: calls fail, event streams end, and containers keep running.
     pub fn go_down(&self) {
         self.change(World::go_down);

@@ -14,6 +14,10 @@ use crate::script::{Fault, Verb};
 use crate::world::World;
 use crate::{Behaviour, FakeEngine, publish};
 
+/// The deadlines of the real port.
+const DEADLINE: Duration = Duration::from_secs(30);
+const LIST_DEADLINE: Duration = Duration::from_secs(15);
+
 impl FakeEngine {
     /// Makes one call: records it, fails it if planned, and otherwise applies its effect atomically.
     async fn perform<T>(
@@ -35,6 +39,11 @@ impl FakeEngine {
             let wedged = matches!(verb, Verb::Stop | Verb::Remove) && world.wedged.contains(what);
             (world.script.begin(verb, what), world.down, wedged, world.disk_full)
         };
+        let after = if verb == Verb::List { LIST_DEADLINE } else { DEADLINE };
+        let thawed = self.until(|world| (!world.frozen).then_some(()));
+        if tokio::time::timeout(after, thawed).await.is_err() {
+            return Err(EngineError::Timeout { verb: "frozen", after });
+        }
         let writes = matches!(verb, Verb::Create | Verb::Start | Verb::Pull | Verb::Build);
         match fault {
             Some(Fault::Hang) => std::future::pending().await,

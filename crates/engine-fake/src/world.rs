@@ -18,6 +18,7 @@ use crate::{Behaviour, KEPT_EVENTS, publish};
 pub(super) struct World {
     pub script: Script,
     pub down: bool,
+    pub frozen: bool,
     pub disk_full: bool,
     pub containers: BTreeMap<String, Process>,
     pub networks: BTreeMap<String, (String, NetworkSpec)>,
@@ -54,6 +55,7 @@ impl World {
         World {
             script: Script::default(),
             down: false,
+            frozen: false,
             disk_full: false,
             containers: BTreeMap::new(),
             networks: BTreeMap::new(),

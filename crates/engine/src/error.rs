@@ -31,8 +31,11 @@ pub enum EngineError {
     )]
     Forbidden { socket: PathBuf },
     /// The engine took longer than the verb's deadline. The effect may have happened: check before trying again.
-    #[error("the engine did not finish `{verb}` within {} s; the action may have taken effect, check before trying again", after.as_secs_f32())]
+    #[error("the engine did not finish `{verb}` within {} s{}", after.as_secs_f32(), uncertain(verb))]
     Timeout { verb: &'static str, after: Duration },
+    /// The engine does not answer a question that a person waits for. Nothing was changed.
+    #[error("{why}")]
+    NoAnswer { why: String },
     /// The named object is not on the engine, or belongs to another owner.
     #[error("{what} is not on the engine, or does not belong to this installation")]
     NotFound { what: String },
@@ -132,6 +135,15 @@ impl fmt::Display for Holder {
     }
 }
 
+/// What to know about an action that may have taken effect. A question has no effect.
+fn uncertain(verb: &str) -> &'static str {
+    match verb {
+        "events" | "image" | "info" | "inspect" | "list" | "logs" | "networks" | "stats" | "tags" | "version"
+        | "volumes" => "",
+        _ => "; the action may have taken effect, check before trying again",
+    }
+}
+
 fn containers_are(names: &[String]) -> String {
     match names {
         [one] => format!("the container {one} is"),
@@ -145,6 +157,7 @@ impl EngineError {
         match self {
             EngineError::Unreachable { .. }
             | EngineError::Timeout { .. }
+            | EngineError::NoAnswer { .. }
             | EngineError::Conflict { .. }
             | EngineError::NetworkInUse { .. } => true,
             // A 5xx without a known cause: the container runtime below the engine may be unavailable for a moment.
@@ -192,6 +205,13 @@ mod tests {
         ];
         assert!(passing.iter().all(EngineError::is_transient));
         assert!(!lasting.iter().any(EngineError::is_transient));
+    }
+
+    #[test]
+    fn only_an_action_may_have_taken_effect_after_its_deadline() {
+        let text = |verb| EngineError::Timeout { verb, after: Duration::from_secs(15) }.to_string();
+        assert_eq!(text("list"), "the engine did not finish `list` within 15 s");
+        assert!(text("stop").ends_with("check before trying again"), "{}", text("stop"));
     }
 
     #[test]

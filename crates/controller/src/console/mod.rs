@@ -7,6 +7,8 @@ mod choice;
 mod session;
 mod shells;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 pub use engine::TerminalSize;
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName};
@@ -17,6 +19,8 @@ pub(crate) use choice::{RunningInstance, RunningInstances, choose};
 pub(crate) use session::{Session, open};
 pub(crate) use shells::{Shells, end_leftover_shells};
 
+/// How long a person waits until a program starts in an instance. A busy host may need some seconds.
+pub(crate) const SHELL_WITHIN: Duration = Duration::from_secs(10);
 /// Why consoles and log streams end when the server does.
 pub const SHUTTING_DOWN: &str = "boatyard serve is shutting down";
 

@@ -8,7 +8,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
-use super::{Console, ConsoleEnd, ConsoleInput, ConsoleOutput, ConsoleTarget, SHUTTING_DOWN, Shells, TerminalSize};
+use super::{
+    Console, ConsoleEnd, ConsoleInput, ConsoleOutput, ConsoleTarget, SHELL_WITHIN, SHUTTING_DOWN, Shells, TerminalSize,
+};
+use crate::engine_watch::NEEDED_WITHIN;
 use crate::error::ControlError;
 
 /// How many messages of a client wait for the shell. Most have one byte.
@@ -93,19 +96,18 @@ impl Session {
     /// Returns the shell, and the container before it was started.
     async fn start(&self, mark: &ShellMark) -> Result<(Shell, ContainerDetails), ControlError> {
         let name = self.target.instance.as_str();
-        let details = self.shells.engine.inspect(name).await.map_err(|error| self.cannot_open(error))?;
+        let Shells { engine, watch, .. } = &self.shells;
+        let details =
+            watch.answer(NEEDED_WITHIN, engine.inspect(name)).await.map_err(|error| self.cannot_open(error))?;
         let details = details.ok_or_else(|| ControlError::Conflict(self.stopped()))?;
-        let opened = self.shells.engine.open_shell(name, mark, TerminalSize::default()).await;
+        let opened = watch.answer(SHELL_WITHIN, engine.open_shell(name, mark, TerminalSize::default())).await;
         Ok((opened.map_err(|error| self.cannot_open(error))?, details))
     }
 
     fn cannot_open(&self, error: EngineError) -> ControlError {
         match error {
             EngineError::NotFound { .. } | EngineError::Conflict { .. } => ControlError::Conflict(self.stopped()),
-            error => ControlError::Internal {
-                message: format!("no console can be opened in {}: {error}", self.target.alias),
-                cause: error.into(),
-            },
+            error => ControlError::of_engine(&format!("no console can be opened in {}", self.target.alias), error),
         }
     }
 

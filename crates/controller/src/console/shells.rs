@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::app::Shared;
+use crate::engine_watch::EngineWatch;
 
 /// Pause before the next attempt to end a shell. It doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -19,13 +20,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(crate) struct Shells {
     pub engine: Arc<dyn Engine>,
+    pub watch: EngineWatch,
     pub store: Store,
     pub stop: CancellationToken,
 }
 
 impl Shells {
     pub fn of(shared: &Shared) -> Self {
-        Self { engine: shared.engine.clone(), store: shared.store.clone(), stop: shared.stop.clone() }
+        Self {
+            engine: shared.engine.clone(),
+            watch: shared.watch.clone(),
+            store: shared.store.clone(),
+            stop: shared.stop.clone(),
+        }
     }
 
     /// Ends the shell with this mark. Tries again until it succeeds. Returns whether it did: if the controller stops first,

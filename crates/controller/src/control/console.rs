@@ -6,9 +6,11 @@ use store::records::AppState;
 
 use super::Controller;
 use crate::console::{
-    self, Console, ConsoleRequest, ConsoleTarget, RunningInstance, RunningInstances, Session, Shells, choose,
+    self, Console, ConsoleRequest, ConsoleTarget, RunningInstance, RunningInstances, SHELL_WITHIN, Session, Shells,
+    choose,
 };
 use crate::deployment_numbers::DeploymentNumbers;
+use crate::engine_watch::NEEDED_WITHIN;
 use crate::error::ControlError;
 
 /// Shells of consoles in one instance, with those that could not be ended yet. Each of them costs an attempt every 30 s.
@@ -30,7 +32,8 @@ impl Controller {
         }
         let candidates = choose(&running, &request.component, request.instance.as_deref())?;
         let RunningInstance { component, instance, alias, .. } = self.first_running(&candidates).await?.clone();
-        match self.0.shared.engine.has_shell(instance.as_str()).await {
+        let shared = &self.0.shared;
+        match shared.watch.answer(SHELL_WITHIN, shared.engine.has_shell(instance.as_str())).await {
             Ok(true) => Ok(ConsoleTarget { app: request.app, app_name: running.app, component, instance, alias }),
             Ok(false) => Err(ControlError::Invalid(format!(
                 "{alias} has no shell: no `sh` is in its PATH. Add one to the image to open a console"
@@ -61,9 +64,11 @@ impl Controller {
 
     /// The first one that runs according to the engine.
     async fn first_running<'a>(&self, candidates: &[&'a RunningInstance]) -> Result<&'a RunningInstance, ControlError> {
+        let shared = &self.0.shared;
         let mut last = "there is none".to_owned();
         for candidate in candidates {
-            let details = self.0.shared.engine.inspect(candidate.instance.as_str()).await;
+            let details = shared.engine.inspect(candidate.instance.as_str());
+            let details = shared.watch.answer(NEEDED_WITHIN, details).await;
             match details.map_err(|error| refused(&candidate.alias, error))?.map(|it| it.container.state) {
                 Some(ContainerState::Running) => return Ok(candidate),
                 Some(ContainerState::Restarting) => last = format!("{} is being restarted", candidate.alias),
@@ -106,9 +111,6 @@ fn refused(alias: &str, error: engine::EngineError) -> ControlError {
         engine::EngineError::NotFound { .. } | engine::EngineError::Conflict { .. } => ControlError::Conflict(format!(
             "no console can be opened now: {alias} does not run. Try again when it runs"
         )),
-        error => ControlError::Internal {
-            message: format!("no console can be opened in {alias}: {error}"),
-            cause: error.into(),
-        },
+        error => ControlError::of_engine(&format!("no console can be opened in {alias}"), error),
     }
 }

@@ -11,6 +11,7 @@ use store::records::{AppState, Instance};
 use tokio::time::Instant;
 
 use super::Controller;
+use crate::engine_watch::ANSWER_WITHIN;
 use crate::error::ControlError;
 use crate::view::ComponentHealthView;
 
@@ -36,16 +37,18 @@ impl Controller {
         Ok(state.targets_in_force().iter().map(component).collect())
     }
 
-    /// `None` if the instance does not run.
+    /// `None` if the instance does not run, or the engine does not answer in time.
     async fn load(&self, state: &AppState, instance: &Instance) -> Option<Load> {
         let shared = &self.0.shared;
         let revision = state.revisions.iter().find(|it| it.id == instance.revision)?;
         let limits = Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes };
-        let container = shared.engine.inspect(instance.name.as_str()).await.ok()??.container;
-        let before = shared.engine.usage(&container).await.ok()??;
+        let details = shared.watch.answer(ANSWER_WITHIN, shared.engine.inspect(instance.name.as_str()));
+        let container = details.await.ok()??.container;
+        let usage = || shared.watch.answer(ANSWER_WITHIN, shared.engine.usage(&container));
+        let before = usage().await.ok()??;
         let began = Instant::now();
         tokio::time::sleep(MEASURED_FOR).await;
-        let after = shared.engine.usage(&container).await.ok()??;
+        let after = usage().await.ok()??;
         Some(load(before, after, began.elapsed(), limits.at_most(shared.host)))
     }
 }

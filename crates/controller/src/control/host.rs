@@ -1,7 +1,6 @@
 //! The host, its engine, and the images of this installation.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use engine::{EngineError, EngineInfo, TaggedImage};
 use futures::join;
@@ -12,12 +11,10 @@ use tokio::time::timeout;
 
 use super::Controller;
 use crate::app::serving_images;
+use crate::engine_watch::ANSWER_WITHIN;
 use crate::error::ControlError;
 use crate::names::Names;
 use crate::view::{HostEngine, HostImage, HostView};
-
-/// How long the engine and the file system may take. A page waits for the answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 impl Controller {
     pub(super) async fn describe_host(&self) -> HostView {
@@ -25,7 +22,7 @@ impl Controller {
         // A thread of its own, because a network file system may hang.
         let space = tokio::task::spawn_blocking(move || data_dir::disk_space(&root));
         let (engine, images, disk) =
-            join!(in_time(self.0.shared.engine.info()), self.host_images(), timeout(ANSWER_WITHIN, space));
+            join!(self.in_time(self.0.shared.engine.info()), self.host_images(), timeout(ANSWER_WITHIN, space));
         HostView {
             version: env!("CARGO_PKG_VERSION"),
             installation_id: self.0.directory.installation().to_owned(),
@@ -37,17 +34,16 @@ impl Controller {
 
     async fn host_images(&self) -> Result<Vec<HostImage>, String> {
         let shared = &self.0.shared;
-        let tags = in_time(shared.engine.tags("")).await?;
+        let tags = self.in_time(shared.engine.tags("")).await?;
         let states = shared.store.app_states(0, u64::MAX).await;
         let (states, _) = states.map_err(|error| ControlError::from(error).to_string())?;
         Ok(images_of(&shared.names, &states, &tags))
     }
-}
 
-async fn in_time<T>(answer: impl Future<Output = Result<T, EngineError>>) -> Result<T, String> {
-    let answer = timeout(ANSWER_WITHIN, answer).await;
-    let answer = answer.map_err(|_| format!("the engine did not answer within {} s", ANSWER_WITHIN.as_secs()))?;
-    answer.map_err(|error| error.to_string())
+    async fn in_time<T>(&self, question: impl Future<Output = Result<T, EngineError>>) -> Result<T, String> {
+        let answer = self.0.shared.watch.answer(ANSWER_WITHIN, question).await;
+        answer.map_err(|error| error.to_string())
+    }
 }
 
 fn host_engine(info: EngineInfo) -> HostEngine {

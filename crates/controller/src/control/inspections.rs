@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use engine::{Container, ContainerDetails, ProcessCount};
 use rollout::ids::InstanceName;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::Controller;
-use crate::engine_watch::Ends;
+use crate::engine_watch::{ANSWER_WITHIN, Ends};
 use crate::supervise::lock;
 
-/// Timeout of the questions about one container. People wait for the answer.
-const ENGINE_WITHIN: Duration = Duration::from_secs(2);
 /// How old an answer for a page may be. Our choice: as often as usage is measured.
 const RECENT: Duration = Duration::from_secs(15);
 
@@ -52,14 +50,14 @@ impl Controller {
         if let Some(known) = known {
             return known;
         }
-        let engine = &self.0.shared.engine;
-        let asked = timeout(ENGINE_WITHIN, async {
-            let details = engine.inspect(name.as_str()).await.ok().flatten();
+        let shared = &self.0.shared;
+        let asked = shared.watch.answer(ANSWER_WITHIN, async {
+            let details = shared.engine.inspect(name.as_str()).await?;
             let processes = match &details {
-                Some(it) => engine.usage(&it.container).await.ok().flatten().and_then(|it| it.processes),
+                Some(it) => shared.engine.usage(&it.container).await.ok().flatten().and_then(|it| it.processes),
                 None => None,
             };
-            (details, processes)
+            Ok((details, processes))
         });
         let answer = asked.await.unwrap_or_default();
         if answer.0.is_some() {

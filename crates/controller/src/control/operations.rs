@@ -184,8 +184,9 @@ impl Control for Controller {
     async fn logs(&self, question: LogRequest) -> Result<LogLines, ControlError> {
         self.record(&question.app).await?;
         let shared = &self.0.shared;
-        let (store, engine, logbook) = (shared.store.clone(), shared.engine.clone(), shared.logbook.clone());
-        Logs { store, engine, logbook, changes: self.changes() }.read(question).await
+        let (store, logbook) = (shared.store.clone(), shared.logbook.clone());
+        let (engine, watch) = (shared.engine.clone(), shared.watch.clone());
+        Logs { store, engine, watch, logbook, changes: self.changes() }.read(question).await
     }
 
     async fn find_console(&self, request: ConsoleRequest) -> Result<ConsoleTarget, ControlError> {

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::future::ready;
 use std::time::Duration;
 
-use engine::{ContainerState, Engine, EngineError, LogQuery};
+use engine::{ContainerState, EngineError, LogQuery};
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{Stream, StreamExt};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Logs, entry, unreadable};
+use crate::engine_watch::NEEDED_WITHIN;
 use crate::error::ControlError;
 use crate::logbook::Lines;
 use crate::view::{LogEntry, LogRequest};
@@ -124,13 +125,18 @@ impl Following {
         let mut secrets = None;
         for (component, name) in containers {
             let last = match self.known.get(&name) {
-                Some(known) if known.open || !runs(self.logs.engine.as_ref(), &name).await => continue,
+                Some(known) if known.open || !self.logs.runs(&name).await => continue,
                 Some(known) => known.last.clone(),
-                None if self.question.tail == Some(0) => last_line(self.logs.engine.as_ref(), &name).await,
+                None if self.question.tail == Some(0) => match self.logs.last_line(&name).await {
+                    Ok(last) => last,
+                    // The container was removed since the record was read.
+                    Err(EngineError::NotFound { .. }) => continue,
+                    Err(error) => return Err(unreadable(error)),
+                },
                 None => String::new(),
             };
             let query = LogQuery { follow: true, tail: self.question.tail };
-            let lines = match self.logs.engine.logs(&name, &query).await {
+            let lines = match self.logs.lines_of(&name, &query).await {
                 Ok(lines) => lines,
                 // The container was removed since the record was read.
                 Err(EngineError::NotFound { .. }) => continue,
@@ -156,14 +162,16 @@ impl Following {
     }
 }
 
-/// Timestamp of the newest line of a container; empty if it has none.
-async fn last_line(engine: &dyn Engine, name: &str) -> String {
-    let Ok(lines) = engine.logs(name, &LogQuery { follow: false, tail: Some(1) }).await else { return String::new() };
-    let stamps = lines.filter_map(async |line| line.ok().map(|it| it.timestamp));
-    stamps.fold(String::new(), async |last, stamp| last.max(stamp)).await
-}
+impl Logs {
+    /// Timestamp of the newest line of a container; empty if it has none.
+    async fn last_line(&self, name: &str) -> Result<String, EngineError> {
+        let lines = self.lines_of(name, &LogQuery { follow: false, tail: Some(1) }).await?;
+        let stamps = lines.filter_map(async |line| line.ok().map(|it| it.timestamp));
+        Ok(stamps.fold(String::new(), async |last, stamp| last.max(stamp)).await)
+    }
 
-async fn runs(engine: &dyn Engine, name: &str) -> bool {
-    let details = engine.inspect(name).await.ok().flatten();
-    details.is_some_and(|it| it.container.state == ContainerState::Running)
+    async fn runs(&self, name: &str) -> bool {
+        let details = self.watch.answer(NEEDED_WITHIN, self.engine.inspect(name)).await.ok().flatten();
+        details.is_some_and(|it| it.container.state == ContainerState::Running)
+    }
 }

@@ -3,12 +3,18 @@
 use std::time::Duration;
 
 use engine_fake::Verb;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use ingress::protocol::Open;
 use rollout::deployment::Stage;
+use rollout::ids::{AppId, DeploymentId};
 use tokio::time::{Instant, sleep};
 
-use super::cluster::TestCluster;
+use super::cluster::{TestCluster, caller, spec};
 use super::simulation::simulate;
+use crate::Control;
+use crate::console::{ConsoleRequest, ConsoleTarget};
+use crate::view::{DeployOptions, LogKind, LogRequest, UpdateOptions};
 
 /// Calls during which the outage happens: of the new instance, of the routes, of the old instance.
 const MOMENTS: [Verb; 5] = [Verb::Create, Verb::Start, Verb::SetRestartPolicy, Verb::Stop, Verb::Remove];
@@ -198,5 +204,104 @@ fn a_container_that_cannot_be_stopped_is_left_behind_and_removed_later() {
 
         cluster.engine.free(&wedged);
         cluster.settle(&app, Stage::Active).await;
+    });
+}
+
+/// Everything that a person waits for and that asks the engine.
+fn questions<'a>(
+    cluster: &'a TestCluster,
+    app: &'a AppId,
+    earlier: &'a DeploymentId,
+    target: &'a ConsoleTarget,
+) -> Vec<(&'static str, BoxFuture<'a, ()>)> {
+    let controller = cluster.controller();
+    let log = |kind, follow, tail| {
+        let (app, component, deployment) = (app.clone(), Some("web".into()), None);
+        controller.logs(LogRequest { app, component, deployment, kind, follow, tail }).map(drop).boxed()
+    };
+    let console = ConsoleRequest { app: app.clone(), component: "web".into(), instance: None, deployment: None };
+    let rebuild = DeployOptions { force_build: true, ..DeployOptions::default() };
+    vec![
+        ("status", controller.status(app.as_str()).map(drop).boxed()),
+        ("recent_status", controller.recent_status(app).map(drop).boxed()),
+        ("instances", controller.instances(app).map(drop).boxed()),
+        ("find_console", controller.find_console(console).map(drop).boxed()),
+        ("open_console", controller.open_console(target.clone()).map(drop).boxed()),
+        ("log", log(LogKind::Run, false, None)),
+        ("followed log", log(LogKind::Run, true, None)),
+        ("new lines", log(LogKind::Run, true, Some(0))),
+        ("log of restarted processes", log(LogKind::RunRestarted, false, None)),
+        ("preview_restart", controller.preview_restart(app, &[]).map(drop).boxed()),
+        ("preview_deploy", controller.preview_deploy(app, rebuild).map(drop).boxed()),
+        ("preview_rollback", controller.preview_rollback(app, earlier).map(drop).boxed()),
+        ("preview_update", controller.preview_update(Some(app), spec("1"), UpdateOptions::default()).map(drop).boxed()),
+        ("propose", controller.propose(Some(app), spec("1")).map(drop).boxed()),
+        ("validate_rollback", controller.validate_rollback(app, earlier).map(drop).boxed()),
+        ("health", controller.health(app).map(drop).boxed()),
+        ("host", controller.host().map(drop).boxed()),
+        ("unknown", controller.unknown().map(drop).boxed()),
+        ("delete_unknown", controller.delete_unknown(app).map(drop).boxed()),
+        ("job_invocations", controller.job_invocations(app).map(drop).boxed()),
+        ("usage_history", controller.usage_history(app).map(drop).boxed()),
+        ("database_connections", controller.database_connections(app).map(drop).boxed()),
+        ("alerts", controller.alerts(app).map(drop).boxed()),
+    ]
+}
+
+#[test]
+fn no_question_waits_long_for_an_engine_that_hangs() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let earlier = cluster.newest(&app).await.id;
+        cluster.update(&app, "2").await;
+        cluster.settle(&app, Stage::Active).await;
+        let console = ConsoleRequest { app: app.clone(), component: "web".into(), instance: None, deployment: None };
+        let target = cluster.controller().find_console(console).await.unwrap();
+        cluster.engine.freeze(true);
+        // Paused time: a question takes as long as its deadlines, and no longer.
+        let all = questions(&cluster, &app, &earlier, &target).into_iter().map(async |(name, question)| {
+            let began = Instant::now();
+            question.await;
+            (name, began.elapsed())
+        });
+        for (name, took) in futures::future::join_all(all).await {
+            assert!(took <= Duration::from_millis(5500), "{name} took {took:?} before the controller knew");
+        }
+        let controller = cluster.controller();
+        cluster.until(async || controller.engine_problem().map(drop).ok_or_else(|| "no problem yet".to_owned())).await;
+        for (name, question) in questions(&cluster, &app, &earlier, &target) {
+            let began = Instant::now();
+            question.await;
+            assert!(
+                began.elapsed() <= Duration::from_millis(500),
+                "{name} took {:?} although it is known",
+                began.elapsed()
+            );
+        }
+
+        // Requests are accepted, and wait.
+        let began = Instant::now();
+        controller.restart(&app, &[], &caller()).await.unwrap();
+        assert!(began.elapsed() <= Duration::from_millis(500), "{:?}", began.elapsed());
+        cluster.engine.freeze(false);
+        cluster.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn a_console_does_not_wait_long_for_a_container_that_starts_no_program() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let request = || ConsoleRequest { app: app.clone(), component: "web".into(), instance: None, deployment: None };
+        let controller = cluster.controller();
+        let target = controller.find_console(request()).await.unwrap();
+        cluster.engine.hang(Verb::HasShell, 1);
+        cluster.engine.hang(Verb::OpenShell, 1);
+        let began = Instant::now();
+        let refused = controller.find_console(request()).await.unwrap_err().to_string();
+        assert!(refused.contains("web-0: the engine did not answer within 10 s"), "{refused}");
+        let refused = controller.open_console(target).await.err().expect("it hangs").to_string();
+        assert!(refused.contains("web-0: the engine did not answer within 10 s"), "{refused}");
+        assert!(began.elapsed() <= Duration::from_secs(21), "{:?}", began.elapsed());
     });
 }

@@ -83,7 +83,7 @@ async fn open_console(
     match opened.await {
         Ok(console) => Ok(Redirect::to(&page::address(&app.name, &console.id)).into_response()),
         // Shown where the person can choose again.
-        Err(problem) if problem.status.is_client_error() => {
+        Err(problem) if problem.status.is_client_error() || problem.status == StatusCode::SERVICE_UNAVAILABLE => {
             let open = state.consoles.of(&request.session.id, &app.id);
             let page = page::choice(&request, &app, wanted(&form), &open, Some(&problem.message)).await?;
             Ok((problem.status, page).into_response())

@@ -5,9 +5,10 @@ mod describe;
 mod simulate;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use app_spec::{AppSpec, Source, image_reference};
+use engine::EngineError;
+use futures::future::try_join_all;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::queue::{Admission, QueuePosition, Request, Restart};
 use rollout::sources::Version;
@@ -22,6 +23,7 @@ use crate::app::{
     KeptFrom, Pull, Revert, Sourcing, active, check_not_pinned, check_rollback, inherited_rollback, queued, refuse,
     return_to, revert, sourcing, unchanged,
 };
+use crate::engine_watch::ANSWER_WITHIN;
 use crate::error::ControlError;
 use crate::specs::{NeedsValues, Specs};
 use crate::view::{DeployOptions, Preview, UpdateOptions};
@@ -92,15 +94,16 @@ impl Controller {
     /// Errors: the engine does not have an image that the restart needs. If the engine does not answer in time, the
     /// check passes.
     async fn check_images_exist(&self, state: &AppState, restart: &Restart) -> Result<(), ControlError> {
-        for target in state.targets_in_force().iter().filter(|it| restart.names(&it.component)) {
-            let Some(revision) = state.revisions.iter().find(|it| it.id == target.revision) else { continue };
-            let found = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(&revision.image)).await;
-            if matches!(found, Ok(Ok(None))) {
+        let targets = state.targets_in_force();
+        let checks = targets.iter().filter(|it| restart.names(&it.component)).map(async |target| {
+            let Some(revision) = state.revisions.iter().find(|it| it.id == target.revision) else { return Ok(()) };
+            if let Ok(None) = self.find_image(&revision.image).await {
                 let why = crate::app::image_is_gone(&state.app.name, &revision.image);
                 return Err(ControlError::Conflict(format!("{}: {why}", target.component)));
             }
-        }
-        Ok(())
+            Ok(())
+        });
+        try_join_all(checks).await.map(drop)
     }
 
     pub(super) async fn simulate_deploy(&self, app: &AppId, options: DeployOptions) -> Result<Preview, ControlError> {
@@ -210,15 +213,15 @@ impl Controller {
     }
 
     async fn prebuilt(&self, reference: &str, pull: Pull, previous: Option<Image>) -> Expected {
-        let engine = &self.0.shared.engine;
-        let local = tokio::time::timeout(ENGINE_WITHIN, engine.image(reference)).await;
-        let local = local.ok().and_then(Result::ok).flatten();
+        let shared = &self.0.shared;
+        let local = self.find_image(reference).await.ok().flatten();
         let pulls = match pull {
             Pull::Always => true,
             Pull::IfMissing => local.is_none(),
+            Pull::IfFromRegistry if local.is_none() => true,
             Pull::IfFromRegistry => {
-                let digest = tokio::time::timeout(ENGINE_WITHIN, engine.image_digest(reference)).await;
-                local.is_none() || !reference.contains('@') && matches!(digest, Ok(Ok(Some(_))))
+                let digest = shared.watch.answer(ANSWER_WITHIN, shared.engine.image_digest(reference)).await;
+                !reference.contains('@') && matches!(digest, Ok(Some(_)))
             }
         };
         let is_available = local.is_some();
@@ -227,14 +230,16 @@ impl Controller {
         Expected { image: image(id, reference), is_available, version: Version::Newest, kept_from, pulls }
     }
 
+    /// Whether the engine has the image. An image that the engine does not report in time counts as missing.
     async fn has_image(&self, id: &str) -> bool {
-        let found = tokio::time::timeout(ENGINE_WITHIN, self.0.shared.engine.image(id)).await;
-        matches!(found, Ok(Ok(Some(_))))
+        matches!(self.find_image(id).await, Ok(Some(_)))
+    }
+
+    async fn find_image(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        let shared = &self.0.shared;
+        shared.watch.answer(ANSWER_WITHIN, shared.engine.image(reference)).await
     }
 }
-
-/// How long a preview waits for the engine. An image that the engine does not report by then counts as missing.
-const ENGINE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Fills in placeholders for missing values, so that the steps can be planned.
 fn with_placeholders(mut spec: AppSpec) -> AppSpec {
