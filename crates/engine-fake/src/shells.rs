@@ -1,4 +1,4 @@
-//! Shells of the fake engine. A shell writes what it reads, and exits at Ctrl-D.
+//! Shells of the fake engine. A shell writes what it reads, exits at Ctrl-D, and is killed at Ctrl-\.
 
 use engine::EngineError;
 use engine::port::{Changed, ContainerState};
@@ -8,9 +8,11 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
 use crate::FakeEngine;
+use crate::containers::KILLED;
 use crate::world::World;
 
 const CTRL_D: u8 = 4;
+const CTRL_BACKSLASH: u8 = 28;
 /// Exit code of a process that SIGHUP ended.
 const HUNG_UP: i64 = 129;
 
@@ -79,6 +81,7 @@ impl FakeEngine {
                 tokio::select! {
                     read = typed.read(&mut bytes), if is_connected => match read {
                         Ok(length @ 1..) if bytes[..length].contains(&CTRL_D) => break Some(0),
+                        Ok(length @ 1..) if bytes[..length].contains(&CTRL_BACKSLASH) => break Some(KILLED),
                         Ok(length @ 1..) => {
                             let echo = ShellEvent::Output(bytes[..length].to_vec().into());
                             is_connected = sender.send(Ok(echo)).await.is_ok();

@@ -18,9 +18,9 @@ use crate::error::ControlError;
 const INPUT_MESSAGES: usize = 64;
 /// How many pieces of output wait for the client. A piece has at most 64 KiB.
 const OUTPUT_PIECES: usize = 4;
-/// How long the engine may take to show that a container has stopped, after its processes were killed.
-const STOP_SHOWN_WITHIN: Duration = Duration::from_secs(2);
-/// How often to look at the container.
+/// How long the engine may take to show whether a container has stopped, after one of its processes was killed.
+const STOP_SHOWN_WITHIN: Duration = Duration::from_secs(30);
+/// Pause before the next look at the container.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Exit code of a process that was killed, as all processes of a container are that stops.
 const KILLED: i64 = 137;
@@ -163,27 +163,37 @@ impl Session {
         }
     }
 
-    /// Distinguishes a shell that exited from one that ended with its container. The engine may report the end of the shell
-    /// before that of the container.
+    /// Distinguishes a shell that exited from one that ended with its container. The engine reports the end of the shell
+    /// first. It shows the end of the container only after it has waited up to 2 s for the output of each process, and has
+    /// unmounted and disconnected the container. Until then, only a new program shows that the container still runs: it does
+    /// not start in a container whose first process has ended.
     async fn why_ended(&self, code: Option<i64>, before: &ContainerDetails) -> ConsoleEnd {
         if code.is_some_and(|code| code != KILLED) {
             return ConsoleEnd::Exited;
         }
-        let stopped = async {
-            while self.runs_as(before).await {
+        let (engine, container) = (&self.shells.engine, self.target.instance.as_str());
+        let has_stopped = async {
+            loop {
+                let starts_programs = engine.has_shell(container).await.is_ok();
+                if !self.runs_as(before).await {
+                    return true;
+                }
+                if starts_programs {
+                    return false;
+                }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        match tokio::time::timeout(STOP_SHOWN_WITHIN, stopped).await {
-            Ok(()) => ConsoleEnd::Lost(self.stopped()),
-            Err(_) if code.is_some() => ConsoleEnd::Lost("the shell was killed".into()),
-            Err(_) => ConsoleEnd::Lost("the engine no longer knows the shell".into()),
+        match tokio::time::timeout(STOP_SHOWN_WITHIN, has_stopped).await {
+            Ok(true) => ConsoleEnd::Lost(self.stopped()),
+            Ok(false) | Err(_) if code.is_some() => ConsoleEnd::Lost("the shell was killed".into()),
+            Ok(false) | Err(_) => ConsoleEnd::Lost("the engine no longer knows the shell".into()),
         }
     }
 
-    /// Whether the container still runs the process that it ran before.
+    /// Whether the container still runs the process that it ran before, as far as the engine says.
     async fn runs_as(&self, before: &ContainerDetails) -> bool {
-        let now = self.shells.engine.inspect(self.target.instance.as_str()).await.ok().flatten();
+        let Ok(now) = self.shells.engine.inspect(self.target.instance.as_str()).await else { return true };
         now.is_some_and(|now| {
             now.container.state == ContainerState::Running
                 && (&now.container.id, &now.started_at) == (&before.container.id, &before.started_at)

@@ -104,6 +104,31 @@ fn a_restart_does_not_wait_for_consoles_and_ends_them_with_a_sentence() {
 }
 
 #[test]
+fn a_console_whose_container_was_killed_says_so_although_the_engine_shows_it_late() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let mut console = open(&cluster, &app).await;
+        let name = cluster.names(&app, "web").await.pop_first().unwrap();
+        // An engine answers questions about a container only after it has cleaned up.
+        (1..=20).for_each(|nth| cluster.engine.answer_late(Verb::Inspect, nth, Duration::from_secs(5)));
+        cluster.engine.exit(&name, 137);
+        let Some(ConsoleOutput::End(ConsoleEnd::Lost(why))) = console.output.recv().await else { panic!("an end") };
+        assert!(why.starts_with("web-0 has stopped"), "{why}");
+    });
+}
+
+#[test]
+fn a_shell_that_is_killed_alone_says_so() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let mut console = open(&cluster, &app).await;
+        console.input.send(typed("\x1c")).await.unwrap();
+        let why = ConsoleEnd::Lost("the shell was killed".into());
+        assert_eq!(console.output.recv().await, Some(ConsoleOutput::End(why)));
+    });
+}
+
+#[test]
 fn a_deleted_app_ends_its_consoles() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
