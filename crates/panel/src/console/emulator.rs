@@ -3,7 +3,9 @@
 //! The output is untrusted. The emulator keeps a bounded number of rows, and what it shows is text.
 
 use std::num::NonZeroU16;
+use std::ops::Range;
 
+use bytes::Bytes;
 use controller::console::TerminalSize;
 use vt100::{Callbacks, Cell, Color, Parser};
 
@@ -14,6 +16,10 @@ const HISTORY_ROWS: usize = 1000;
 /// Sizes outside of these limits are adjusted to them.
 const COLUMNS: (u16, u16) = (20, 250);
 const ROWS: (u16, u16) = (4, 100);
+/// Newer lines than these push a line out of all kept rows.
+const KEPT_LINES: usize = HISTORY_ROWS + ROWS.1 as usize;
+/// An escape sequence that began in earlier output, and is not ignored text such as a title, ends within so many bytes.
+const LONGEST_SEQUENCE: usize = 64;
 /// Answers to the shell that wait. A shell that asks for more does not read them.
 const MAX_ANSWER_BYTES: usize = 1024;
 
@@ -114,6 +120,27 @@ impl Emulator {
         screen.set_scrollback(0);
         rows
     }
+}
+
+/// The output without lines that cannot be seen, because newer lines of the same output push them out of all kept rows. An
+/// engine keeps up to 2 MB of output for a slow reader. The emulator needs seconds for as much of `yes`, and shows what a key
+/// does only after that.
+pub(super) fn without_hidden_lines(output: Bytes) -> Bytes {
+    let hidden = hidden_lines(&output);
+    match hidden.is_empty() {
+        true => output,
+        false => [&output[..hidden.start], &output[hidden.end..]].concat().into(),
+    }
+}
+
+/// Only plain text is left out. The lines begin and end in the first column, so that what follows stays where it is.
+fn hidden_lines(output: &[u8]) -> Range<usize> {
+    let is_special = |byte: &u8| !matches!(byte, b' '..=b'~' | b'\r' | b'\n');
+    let plain_from = output.iter().rposition(is_special).map_or(0, |at| at + 1) + LONGEST_SEQUENCE;
+    let mut ends = output.windows(2).enumerate().filter(|(_, pair)| pair == b"\r\n").map(|(at, _)| at + 2);
+    let Some(end) = ends.clone().rev().nth(KEPT_LINES) else { return 0..0 };
+    let start = ends.find(|start| *start >= plain_from).unwrap_or(end);
+    start.min(end)..end
 }
 
 fn dimensions(size: TerminalSize) -> (NonZeroU16, NonZeroU16) {
@@ -304,6 +331,34 @@ mod tests {
         assert_eq!(text(&emulator.screen().rows)[..3], ["8", "9", "10"]);
         let mut emulator = after(&lines(5000));
         assert_eq!((emulator.history().len(), emulator.screen().history), (HISTORY_ROWS, HISTORY_ROWS));
+    }
+
+    #[test]
+    fn lines_that_cannot_be_seen_are_left_out_and_nothing_looks_different() {
+        let state = |output: &[u8]| {
+            let mut emulator = Emulator::new(TerminalSize { width: 250, height: 100 });
+            emulator.process(b"above\r\n\x1b[3");
+            emulator.process(output);
+            (emulator.screen(), emulator.history())
+        };
+        let yes = "y\r\n".repeat(10_000);
+        let few = "y\r\n".repeat(KEPT_LINES);
+        for (output, is_shorter) in [
+            (format!("1m{yes}ready> "), true),
+            (format!("1m{yes}\x1b[0mready> "), false),
+            (format!("1m{yes}\x1b[32mgreen\r\n{yes}"), true),
+            (format!("1m{few}\x1b[32mgreen\r\n{few}"), false),
+            (format!("1m{}", "a longer line\r\n\r\n".repeat(2000)), true),
+            (format!("1m{}", "no carriage return\n".repeat(10_000)), false),
+            (few, false),
+            (String::new(), false),
+        ] {
+            let shown = without_hidden_lines(output.clone().into());
+            assert_eq!(shown.len() < output.len(), is_shorter, "{} of {}", shown.len(), output.len());
+            assert_eq!(state(&shown), state(output.as_bytes()), "{}", &output[..output.len().min(20)]);
+        }
+        let flood = without_hidden_lines(yes.into());
+        assert!(flood.len() < 4 * KEPT_LINES, "{}", flood.len());
     }
 
     #[test]

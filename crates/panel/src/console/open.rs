@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 use web::StopDelay;
 
-use super::emulator::{Emulator, Row, Screen};
+use super::emulator::{Emulator, Row, Screen, without_hidden_lines};
 use crate::limit::Permit;
 
 /// A console ends this long after the last page that showed it was left, so that a reload keeps it.
@@ -237,7 +237,7 @@ impl Task {
 async fn next_piece(unread: &mut Bytes, output: &mut mpsc::Receiver<ConsoleOutput>) -> Result<Bytes, String> {
     while unread.is_empty() {
         match output.recv().await {
-            Some(ConsoleOutput::Bytes(bytes)) => *unread = bytes,
+            Some(ConsoleOutput::Bytes(bytes)) => *unread = without_hidden_lines(bytes),
             Some(ConsoleOutput::End(ConsoleEnd::Exited)) => return Err("The shell has exited.".into()),
             Some(ConsoleOutput::End(ConsoleEnd::Lost(why))) => return Err(why),
             None => return Err("There was no reason given. See the log of boatyard serve.".into()),
