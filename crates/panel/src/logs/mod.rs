@@ -127,7 +127,7 @@ async fn first_lines(request: &PageRequest, wanted: LogRequest) -> Result<Vec<Lo
     lines.map_err(|error| error.to_string())
 }
 
-/// The newest lines within the limits. Each instance sends its lines in order, and all of them at the same time.
+/// The newest lines within the limits, of which a single line that is longer is cut. Each instance sends its lines in order, and all of them at the same time.
 fn newest(mut lines: Vec<LogEntry>, limit: usize) -> Vec<LogEntry> {
     lines.sort_by_key(time_of);
     let mut bytes = 0;
@@ -137,7 +137,20 @@ fn newest(mut lines: Vec<LogEntry>, limit: usize) -> Vec<LogEntry> {
         is_newest || bytes <= FIRST_BYTES
     };
     let count = lines.iter().rev().take(limit.min(FIRST_LINES)).take_while(fits).count();
-    lines.split_off(lines.len() - count)
+    let mut newest = lines.split_off(lines.len() - count);
+    newest.iter_mut().for_each(|line| cut(&mut line.text));
+    newest
+}
+
+/// Cuts a line that alone exceeds the limit, and says so.
+fn cut(text: &mut String) {
+    if text.len() + LINE_MARKUP <= FIRST_BYTES {
+        return;
+    }
+    let kept = (0..=FIRST_BYTES - 2 * LINE_MARKUP).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let missing = text.len() - kept;
+    text.truncate(kept);
+    text.push_str(&format!("… ({missing} more bytes. The download has the whole line)"));
 }
 
 fn time_of(line: &LogEntry) -> Option<DateTime<Utc>> {

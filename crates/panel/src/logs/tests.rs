@@ -89,7 +89,12 @@ fn the_page_shows_the_newest_lines_of_all_instances_in_order() {
     let long = "x".repeat(FIRST_BYTES - 1);
     assert_eq!(texts(newest(vec![line(1, &long), line(2, "b"), line(3, "c")], 9)), ["b", "c"]);
     let longer = "x".repeat(FIRST_BYTES + 1);
-    assert_eq!(newest(vec![line(1, "a"), line(2, &longer)], 9), [line(2, &longer)], "the newest line is always there");
+    let cut = newest(vec![line(1, "a"), line(2, &longer)], 9);
+    let kept = FIRST_BYTES - 2 * LINE_MARKUP;
+    let expected = format!("{}… (221 more bytes. The download has the whole line)", &longer[..kept]);
+    assert_eq!(texts(cut), [expected], "the newest line is always there");
+    let wide = newest(vec![line(1, &"ä".repeat(FIRST_BYTES))], 9);
+    assert!(wide[0].text.len() <= FIRST_BYTES && wide[0].text.contains("ä… ("), "{}", wide[0].text.len());
     let many = |limit| newest((0..59).cycle().take(2000).map(|it| line(it, "a")).collect(), limit).len();
     assert_eq!((many(100), many(FIRST_LINES)), (100, FIRST_BYTES / (LINE_MARKUP + 1)));
 }
