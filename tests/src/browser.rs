@@ -15,7 +15,7 @@ mod tests;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::installation::ENDS_WITHIN;
@@ -25,6 +25,9 @@ pub use axe::axe;
 pub use devtools::{Resource, Theme};
 
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+const NO_BROWSER: &str = "no chromedriver in the PATH. Run: scripts/browser";
+/// If this variable is 1, a test fails where it would skip because this machine has no browser or no axe-core.
+const REQUIRED: &str = "BOATYARD_REQUIRE_BROWSER";
 /// The property that holds an element's id, as the WebDriver standard defines it.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 /// Chromium drops connections that it is opening while an address of this machine appears or disappears, as those of
@@ -99,13 +102,19 @@ pub struct Focused {
 }
 
 impl Browser {
-    /// Starts a browser. Returns `None` and prints a message if this machine has no chromedriver.
+    /// Starts a browser for a test. Returns `None` if this machine has no chromedriver and the test may skip.
     pub async fn start() -> Result<Option<Browser>> {
         let driver = Driver::start().await?;
         if driver.is_none() {
-            println!("skipped: no chromedriver in the PATH. Run: scripts/browser");
+            skip(NO_BROWSER, is_required())?;
         }
         Ok(driver.map(|driver| Browser { driver }))
+    }
+
+    /// Starts a browser for a program that can do nothing without one.
+    pub async fn start_required() -> Result<Browser> {
+        let driver = Driver::start().await?.context(NO_BROWSER)?;
+        Ok(Browser { driver })
     }
 
     /// Opens a page in the current tab and waits until it is loaded.
@@ -352,6 +361,18 @@ impl fmt::Display for At<'_> {
             At::Named(role, name) => write!(f, "the {role} {name:?}"),
         }
     }
+}
+
+/// Whether tests may not skip.
+fn is_required() -> bool {
+    std::env::var(REQUIRED).is_ok_and(|it| it == "1")
+}
+
+/// Prints why a test skips. Errors: it is required.
+fn skip(why: &str, is_required: bool) -> Result<()> {
+    ensure!(!is_required, "{why} (or let the tests that need it skip: {REQUIRED}=0)");
+    println!("skipped: {why}");
+    Ok(())
 }
 
 /// The elements that may have a role. The browser computes the role and the name of each, which takes a request.

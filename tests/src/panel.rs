@@ -36,7 +36,7 @@ pub struct Panel {
 impl Panel {
     /// Signs in with the admin token.
     pub async fn sign_in(at: Installation, browser: Browser) -> Result<Panel> {
-        let panel = Panel { at, browser, axe: axe() };
+        let panel = Panel { at, browser, axe: axe()? };
         panel.go("/").await?;
         panel.browser.fill(field("Token"), panel.at.token()).await?;
         panel.browser.click(button("Sign in")).await?;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::Browser;
+use super::{Browser, is_required, skip};
 use crate::installation::sibling_program;
 
 /// Returns a line for each serious or critical problem, with the elements that have it. Waits for the end of
@@ -16,15 +16,15 @@ return Promise.allSettled(ending.map(it => it.finished))
         .filter(it => ['serious', 'critical'].includes(it.impact))
         .map(it => `${it.id}: ${it.help}: ` + it.nodes.map(node => `${node.html} ${node.failureSummary}`).join(' / ')))";
 
-/// The source of axe-core. `None`, with a message, if `scripts/axe` did not put it into the directory of the build.
-pub fn axe() -> Option<String> {
+/// The source of axe-core. `None` if `scripts/axe` did not put it into the directory of the build, and the test may skip.
+pub fn axe() -> Result<Option<String>> {
     let program = sibling_program();
-    let file = program.ancestors().nth(2)?.join("axe.min.js");
-    let source = std::fs::read_to_string(file).ok();
+    let directory = program.ancestors().nth(2).context("the program lies in target/PROFILE")?;
+    let source = std::fs::read_to_string(directory.join("axe.min.js")).ok();
     if source.is_none() {
-        println!("skipped: no axe-core in the directory of the build. Run: scripts/axe");
+        skip("no axe-core in the directory of the build. Run: scripts/axe", is_required())?;
     }
-    source
+    Ok(source)
 }
 
 impl Browser {

@@ -90,7 +90,7 @@ async fn the_console_the_size_of_a_page_and_its_appearance_are_known() {
 async fn serious_accessibility_problems_are_found() {
     let pages = [("/", PAGE), ("/bad", "<!doctype html><html lang=en><title>Bad</title><h1>Bad</h1><input>")];
     let site = Site::start(&pages).await.unwrap();
-    let (Some(axe), Some(browser)) = (axe(), open(&site).await) else { return };
+    let (Some(axe), Some(browser)) = (axe().unwrap(), open(&site).await) else { return };
     assert_eq!(browser.accessibility_problems(&axe).await.unwrap(), Vec::<String>::new());
     browser.go(&site.url("127.0.0.1", "/bad")).await.unwrap();
     let problems = browser.accessibility_problems(&axe).await.unwrap();
@@ -103,8 +103,15 @@ async fn an_animation_ends_before_accessibility_is_judged() {
         <style>h1 { animation: fade 3s } p { animation: fade 3s infinite } @keyframes fade { from { opacity: 0 } }</style>
         <p aria-hidden=true></p>";
     let site = Site::start(&[("/", page)]).await.unwrap();
-    let (Some(axe), Some(browser)) = (axe(), open(&site).await) else { return };
+    let (Some(axe), Some(browser)) = (axe().unwrap(), open(&site).await) else { return };
     assert_eq!(browser.accessibility_problems(&axe).await.unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_test_without_what_it_needs_skips_unless_that_is_forbidden() {
+    skip("no browser", false).unwrap();
+    let error = skip("no browser. Run: scripts/browser", true).unwrap_err().to_string();
+    assert!(error.contains("Run: scripts/browser") && error.contains("BOATYARD_REQUIRE_BROWSER=0"), "{error}");
 }
 
 #[tokio::test]
