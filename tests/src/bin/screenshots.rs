@@ -16,13 +16,17 @@ use serde_json::json;
 const SCREENS: [(&str, u32, u32, bool); 2] = [("phone", 390, 844, true), ("wide", 1280, 800, false)];
 const THEMES: [(&str, Theme); 2] = [("light", Theme::Light), ("dark", Theme::Dark)];
 
+/// Whether the parts of a page that load after it are there: plans, and the first lines of a log.
+const IS_COMPLETE: &str =
+    "return !document.querySelector('[aria-busy=true]') && !document.querySelector('main [data-log] .log:empty')";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     boatyard_tests::exit_code(run().await)
 }
 
 async fn run() -> Result<()> {
-    let Some(browser) = Browser::start().await? else { return Ok(()) };
+    let browser = Browser::start_required().await?;
     let at = Installation::start(sibling_program()).await?;
     let directory = directory()?;
     let camera = Camera { directory };
@@ -125,6 +129,8 @@ impl Camera {
                     browser.set_theme(theme).await?;
                     browser.go(&format!("{base}{path}")).await?;
                     browser.until_there(css("h1")).await?;
+                    let is_complete = async || Ok((browser.run(IS_COMPLETE, &[]).await? == true).then_some(()));
+                    browser.until("the parts that load later", is_complete).await?;
                     let file = self.directory.join(format!("{name}-{screen}-{theme_name}.png"));
                     std::fs::write(&file, browser.screenshot().await?)?;
                     println!("{}", file.display());
