@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use boatyard_tests::http;
 use boatyard_tests::installation::{ENDS_WITHIN, Installation, sibling_program};
 use boatyard_tests::process::{cpu_ticks, memory};
@@ -44,26 +44,35 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let at = Installation::start(sibling_program()).await?;
+    measure_pages(&at).await.with_context(|| format!("the log of serve ends with:\n{}", at.log()))
+}
+
+async fn measure_pages(at: &Installation) -> Result<()> {
     at.create(SPEC).await?;
-    let cookie = sign_in(&at).await?;
+    let cookie = sign_in(at).await?;
     println!("{:<40} {:>16} {:>10}", "state", "CPU of one core", "memory");
     let wait = async || {
         tokio::time::sleep(WINDOW).await;
         Ok(())
     };
-    measure(&at, "no page is open", wait).await?;
+    measure(at, "no page is open", wait).await?;
 
-    let pages = Pages::open(&at, &cookie, "/apps/shop/events").await?;
-    measure(&at, &format!("{PAGES} pages of an app are open"), wait).await?;
+    let pages = Pages::open(at, &cookie, "/apps/shop/events").await?;
+    measure(at, &format!("{PAGES} pages of an app are open"), wait).await?;
     drop(pages);
 
-    let deployment = at.restart("shop", &[]).await?;
-    let pages = Pages::open(&at, &cookie, "/apps/shop/deployments/2/events").await?;
-    measure(&at, &format!("{PAGES} pages of a restart are open"), async || {
-        at.wait_active("shop", &deployment).await.map(drop)
-    })
-    .await?;
-    pages.print_delays();
+    // On a busy machine a restart may be over before all pages are open. Then another one follows.
+    for number in 2.. {
+        let deployment = at.restart("shop", &[]).await?;
+        let pages = Pages::open(at, &cookie, &format!("/apps/shop/deployments/{number}/events")).await?;
+        measure(at, &format!("{PAGES} pages of a restart are open"), async || {
+            at.wait_active("shop", &deployment).await.map(drop)
+        })
+        .await?;
+        if pages.print_delays() {
+            break;
+        }
+    }
     Ok(())
 }
 
@@ -110,13 +119,21 @@ impl Pages {
             viewers.spawn(view(at.api(), request, shown.clone(), Arc::clone(&delays)));
         }
         for _ in 0..PAGES {
-            let one = tokio::time::timeout(ENDS_WITHIN, all_shown.recv());
-            one.await.context("not all pages opened")?.context("the pages end with this function")?;
+            tokio::select! {
+                one = tokio::time::timeout(ENDS_WITHIN, all_shown.recv()) => {
+                    one.context("not all pages opened")?.context("the pages end with this function")?;
+                }
+                Some(ended) = viewers.join_next() => {
+                    ended??;
+                    bail!("the events of a page ended");
+                }
+            }
         }
         Ok(Self { viewers, delays })
     }
 
-    fn print_delays(self) {
+    /// Prints how late the updates were. Returns whether there were any.
+    fn print_delays(self) -> bool {
         drop(self.viewers);
         let mut delays = self.delays.lock().expect("nothing panics while it holds the list").clone();
         delays.sort_by(f64::total_cmp);
@@ -125,6 +142,7 @@ impl Pages {
         println!(
             "\nFrom an event to the pages ({count} updates): half within {half:.0} ms, 95 % within {most:.0} ms, all within {all:.0} ms"
         );
+        count > 0
     }
 }
 
