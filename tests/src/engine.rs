@@ -10,9 +10,9 @@ use bollard::models::{
     NetworkingConfig, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, EventsOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions,
-    ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
-    RemoveVolumeOptions,
+    CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    ListImagesOptions, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
+    RemoveImageOptions, RemoveVolumeOptions,
 };
 use futures::TryStreamExt;
 use tokio::net::TcpStream;
@@ -49,6 +49,12 @@ pub async fn running_of(installation: &str) -> Result<BTreeMap<String, Vec<Strin
     }
     running.values_mut().for_each(|ids| ids.sort());
     Ok(running)
+}
+
+/// The environment of a container, each variable as `KEY=value`.
+pub async fn environment_of(container: &str) -> Result<Vec<String>> {
+    let found = connect()?.inspect_container(container, None::<InspectContainerOptions>).await?;
+    Ok(found.config.and_then(|it| it.env).unwrap_or_default())
 }
 
 /// Names of an installation's networks and volumes.

@@ -36,12 +36,8 @@ pub struct Panel {
 impl Panel {
     /// Signs in with the admin token.
     pub async fn sign_in(at: Installation, browser: Browser) -> Result<Panel> {
-        let panel = Panel { at, browser, axe: axe()? };
-        panel.go("/").await?;
-        panel.browser.fill(field("Token"), panel.at.token()).await?;
-        panel.browser.click(button("Sign in")).await?;
-        panel.browser.until_there(At::Named("heading", "Apps")).await?;
-        Ok(panel)
+        sign_in(&browser, &at, at.token()).await?;
+        Ok(Panel { at, browser, axe: axe()? })
     }
 
     /// The address of a page.
@@ -62,11 +58,24 @@ impl Panel {
         Ok(number.trim_end_matches(|it: char| !it.is_ascii_digit()).parse()?)
     }
 
+    /// The size of the page that is open in bytes, with everything that it loads and before compression.
+    pub async fn weight(&self) -> Result<u64> {
+        Ok(self.browser.resources().await?.iter().map(|it| it.size).sum())
+    }
+
+    /// Like [`Panel::faults`], after the server refused something: the browser reports the status of the answer as an error.
+    pub async fn faults_after_refusal(&self) -> Result<Vec<String>> {
+        let mut faults = self.browser.console_errors().await?;
+        faults.retain(|it| !it.contains("the server responded with a status of 4"));
+        faults.extend(self.faults().await?);
+        Ok(faults)
+    }
+
     /// What is wrong with the page that is open, whatever the page: errors in the console, too much weight, a text that
     /// became markup, accessibility problems (on a machine with axe-core).
     pub async fn faults(&self) -> Result<Vec<String>> {
         let mut faults = self.browser.console_errors().await?;
-        let weight: u64 = self.browser.resources().await?.iter().map(|it| it.size).sum();
+        let weight = self.weight().await?;
         if weight > MAX_WEIGHT {
             faults.push(format!("the page weighs {weight} bytes: {:?}", self.browser.resources().await?));
         }
@@ -81,7 +90,15 @@ impl Panel {
     }
 }
 
-/// The most that a page may weigh, with everything that it loads and before compression.
+/// Signs another browser in, with any token.
+pub async fn sign_in(browser: &Browser, at: &Installation, token: &str) -> Result<()> {
+    browser.go(&format!("http://{}/", at.api())).await?;
+    browser.fill(field("Token"), token).await?;
+    browser.click(button("Sign in")).await?;
+    browser.until_there(At::Named("heading", "Apps")).await
+}
+
+/// The most that [`Panel::weight`] may be.
 const MAX_WEIGHT: u64 = 100_000;
 
 /// Finds elements that no page of the panel has, so that a text has become markup. The corpus of texts sets `hacked`.

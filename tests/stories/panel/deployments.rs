@@ -1,17 +1,8 @@
 //! From nothing to a running app, and what happens to it afterwards, with a look at the engine after each step.
 
-use std::collections::BTreeMap;
-
 use boatyard_tests::browser::{At, button, css, field, link};
-use boatyard_tests::engine;
-use boatyard_tests::installation::Installation;
 
 use super::*;
-
-/// The containers that run, by component, as the engine lists them.
-async fn running(at: &Installation) -> BTreeMap<String, Vec<String>> {
-    engine::running_of(&at.id().unwrap()).await.unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_panel_leads_to_a_running_app() {
@@ -126,6 +117,7 @@ async fn a_rebuild_a_failure_with_its_log_and_a_rollback() {
 
     panel.go("/apps/shop?action=rollback&to=1").await.unwrap();
     browser.until_shows(css("#plan"), "web").await.unwrap();
+    check(&panel).await;
     browser.click(button("Roll back")).await.unwrap();
     browser.until_at("/apps/shop/deployments/4").await.unwrap();
     panel.until_phase("Active").await.unwrap();
@@ -136,11 +128,20 @@ async fn a_rebuild_a_failure_with_its_log_and_a_rollback() {
     panel.go("/apps/shop").await.unwrap();
     browser.until_shows(css("main"), "rollback to deployment 1").await.unwrap();
     check(&panel).await;
+    browser.click(link("Keep it")).await.unwrap();
+    browser.until_there(css("dialog:modal")).await.unwrap();
+    check(&panel).await;
+    browser.click(link("Cancel")).await.unwrap();
+    browser.until_gone(css("dialog")).await.unwrap();
     browser.click(link("Undo it")).await.unwrap();
+    browser.until_there(css("dialog:modal")).await.unwrap();
+    check(&panel).await;
     browser.click(button("Undo the rollback")).await.unwrap();
     browser.until_at("/apps/shop/deployments/5").await.unwrap();
     panel.until_phase("Active").await.unwrap();
     assert!(page(&panel.at, "/").await.starts_with("web 2"));
+    let undone = running(&panel.at).await;
+    assert!(undone["web"].iter().all(|id| !back["web"].contains(id)), "{undone:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -165,9 +166,7 @@ async fn a_deployment_is_canceled_and_an_app_is_deleted_by_its_name() {
     browser.click(button("Cancel the deployment")).await.unwrap();
     panel.until_phase("Canceled").await.unwrap();
     browser
-        .until("the engine without the new instance", async || {
-            Ok((engine::running_of(&panel.at.id()?).await? == before).then_some(()))
-        })
+        .until("the engine without the new instance", async || Ok((running(&panel.at).await == before).then_some(())))
         .await
         .unwrap();
 

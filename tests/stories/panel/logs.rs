@@ -1,7 +1,6 @@
 //! The logs of an app, as they are written.
 
 use boatyard_tests::browser::{At, button, css, keys, link};
-use boatyard_tests::engine;
 
 use super::*;
 
@@ -66,10 +65,10 @@ async fn logs_are_followed_paused_filtered_searched_and_downloaded() {
     assert!(["/one", "/two", "/three"].iter().all(|it| file.contains(it)), "{file}");
 
     // After a restart the log goes on with the new instance, and the old one's is kept.
-    let before = engine::running_of(&panel.at.id().unwrap()).await.unwrap();
+    let before = running(&panel.at).await;
     let deployment = panel.at.restart("shop", &[]).await.unwrap();
     panel.at.wait_active("shop", &deployment).await.unwrap();
-    assert_ne!(engine::running_of(&panel.at.id().unwrap()).await.unwrap(), before);
+    assert_ne!(running(&panel.at).await, before);
     panel.go("/apps/shop/logs?component=web").await.unwrap();
     browser.until_there(At::Css("#log")).await.unwrap();
     page(&panel.at, "/four").await;

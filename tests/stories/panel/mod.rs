@@ -2,6 +2,7 @@
 
 mod console;
 mod deployments;
+mod host;
 mod keyboard;
 mod killed;
 mod logs;
@@ -9,9 +10,15 @@ mod pages;
 mod safety;
 mod settings;
 mod texts;
+mod tokens;
+mod variables;
+
+use std::collections::BTreeMap;
 
 use boatyard_tests::browser::Browser;
-use boatyard_tests::panel::{PAGES, Panel};
+use boatyard_tests::engine;
+use boatyard_tests::installation::Installation;
+use boatyard_tests::panel::{PAGES, Panel, sign_in};
 
 use crate::support::*;
 
@@ -25,4 +32,15 @@ async fn panel() -> Option<Panel> {
 async fn check(panel: &Panel) {
     let faults = panel.faults().await.unwrap();
     assert!(faults.is_empty(), "{}: {faults:#?}", panel.browser.url().await.unwrap());
+}
+
+/// Like [`check`], after the server refused something.
+async fn check_refused(panel: &Panel) {
+    let faults = panel.faults_after_refusal().await.unwrap();
+    assert!(faults.is_empty(), "{}: {faults:#?}", panel.browser.url().await.unwrap());
+}
+
+/// The ids of the containers that run, by component, as the engine lists them.
+async fn running(at: &Installation) -> BTreeMap<String, Vec<String>> {
+    engine::running_of(&at.id().unwrap()).await.unwrap()
 }

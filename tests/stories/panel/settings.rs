@@ -1,7 +1,6 @@
 //! The spec of an app, edited in the page.
 
 use boatyard_tests::browser::{button, css, field};
-use boatyard_tests::engine;
 
 use super::*;
 
@@ -11,8 +10,7 @@ async fn a_mistake_in_the_spec_is_shown_under_its_line_and_a_correct_one_is_depl
     let browser = &panel.browser;
     let spec = shop().replacen("value: api}", "value: api}, {key: KEY, type: SECRET, value: hunter2}", 1);
     panel.at.create(&spec).await.unwrap();
-    let id = panel.at.id().unwrap();
-    let before = engine::running_of(&id).await.unwrap();
+    let before = running(&panel.at).await;
     panel.go("/apps/shop/settings").await.unwrap();
     let editor = field("App spec in YAML");
     let text = browser.property(editor, "value").await.unwrap();
@@ -33,7 +31,7 @@ async fn a_mistake_in_the_spec_is_shown_under_its_line_and_a_correct_one_is_depl
     browser.click(button("Save and deploy")).await.unwrap();
     browser.until_at("/apps/shop/deployments/2").await.unwrap();
     panel.until_phase("Active").await.unwrap();
-    let after = engine::running_of(&id).await.unwrap();
+    let after = running(&panel.at).await;
     assert!(after["web"].len() == 1 && before["web"].contains(&after["web"][0]), "{after:?}");
     assert_eq!((&after["api"], &after["mill"]), (&before["api"], &before["mill"]));
     assert_eq!(page(&panel.at, "/api/env?key=KEY").await, "hunter2", "the secret is kept");
