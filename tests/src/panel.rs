@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::browser::{At, Browser, axe, button, css, field};
 use crate::installation::Installation;
 
-/// The pages of the panel and its dialogues, for an app `shop` with two deployments that served. Each has a short name.
+/// The pages of the panel and its dialogues, for an app `shop` with two deployments that served, whose component `web` has `NAME`
+/// as its first variable. Each has a short name.
 pub const PAGES: &[(&str, &str)] = &[
     ("apps", "/"),
     ("new", "/new-app"),
@@ -17,12 +18,17 @@ pub const PAGES: &[(&str, &str)] = &[
     ("rollback", "/apps/shop?action=rollback"),
     ("delete", "/apps/shop?action=delete"),
     ("deployment", "/apps/shop/deployments/2"),
+    ("cancel", "/apps/shop/deployments/2?action=cancel"),
     ("activity", "/apps/shop/activity"),
     ("logs", "/apps/shop/logs"),
     ("console", "/apps/shop/console"),
     ("settings", "/apps/shop/settings"),
     ("variables", "/apps/shop/settings/variables"),
+    ("add-variable", "/apps/shop/settings/variables?action=add&of=web"),
+    ("change-variable", "/apps/shop/settings/variables?action=change&of=web&at=0&name=NAME"),
+    ("remove-variable", "/apps/shop/settings/variables?action=remove&of=web&at=0&name=NAME"),
     ("tokens", "/tokens"),
+    ("audit", "/tokens/audit"),
     ("host", "/host"),
 ];
 

@@ -7,6 +7,7 @@ mod keyboard;
 mod killed;
 mod logs;
 mod pages;
+mod refused;
 mod safety;
 mod settings;
 mod texts;

@@ -25,6 +25,7 @@ databases: [{name: db, engine: PG}]
         for (name, path) in PAGES {
             panel.go(path).await.unwrap();
             panel.browser.until_there(css("h1")).await.unwrap();
+            println!("{name} weighs {} bytes", panel.weight().await.unwrap());
             let mut found = panel.faults().await.unwrap();
             if panel.browser.is_there(css("dialog:modal")).await.unwrap() != path.contains("?action=") {
                 found.push("a dialogue is missing, or open for no reason".into());

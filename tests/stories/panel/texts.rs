@@ -30,6 +30,7 @@ services:
   {source}
   routes: [{{path: /}}]
   envs:
+  - {{key: NAME, value: web, scope: RUN_TIME}}
   - {{key: PRINT, value: '{text}', scope: RUN_TIME}}
   health_check: {{http_path: /health, period_seconds: 1}}
 ",
@@ -37,7 +38,8 @@ services:
     );
     panel.at.create(&spec).await.unwrap();
     // A deployment that fails, with these texts in its reason and in the tail of its log.
-    let broken = spec.replace("  envs:", "  envs:\n  - {key: EXIT_AFTER_MS, value: '1', scope: RUN_TIME}");
+    let broken =
+        spec.replace("  - {key: PRINT", "  - {key: EXIT_AFTER_MS, value: '1', scope: RUN_TIME}\n  - {key: PRINT");
     let file = spec_file(&panel.at, &broken);
     let failed = run_cli(&panel.at, &["apps", "update", "shop", "--spec", &file, "--wait"]).await;
     assert_ne!(failed.code, Some(0), "{}", failed.out);
@@ -52,6 +54,7 @@ services:
         ("/apps/shop/deployments/2", "#outcome .tail"),
         ("/apps/shop/logs?component=web", "main"),
         ("/apps/shop?action=rebuild", "dialog"),
+        ("/apps/shop/settings/variables", "#variables-web"),
     ] {
         panel.go(path).await.unwrap();
         browser.until_shows(css(place), "<script>hacked=1</script>").await.unwrap();
@@ -67,16 +70,25 @@ services:
     browser.until_shows(css(".problems"), "is not the name of a variable").await.unwrap();
     let text = browser.property(css("textarea"), "value").await.unwrap();
     assert!(text.as_str().unwrap().contains(&quoted()), "{text}");
-    browser.console_errors().await.unwrap();
-    check(&panel).await;
+    check_refused(&panel).await;
+
+    // Names that are refused, and quoted in the refusal.
+    browser.fill(css("textarea"), &format!("name: '{}'\n", quoted())).await.unwrap();
+    browser.click(button("Check again")).await.unwrap();
+    browser.until_shows(css(".problems"), "Line 1").await.unwrap();
+    check_refused(&panel).await;
+    panel.go("/tokens").await.unwrap();
+    browser.fill(css("#name"), HOSTILE).await.unwrap();
+    browser.click(button("Create the token")).await.unwrap();
+    browser.until_shows(css(".notice.bad"), "<script>hacked=1</script>").await.unwrap();
+    assert_eq!(browser.property(css("#name"), "value").await.unwrap(), HOSTILE);
+    check_refused(&panel).await;
 
     // Addresses.
     for path in ["/apps/%3Cscript%3Ehacked=1%3C/script%3E", "/apps/shop?action=%22%3E%3Cscript%3Ehacked=1%3C/script%3E"]
     {
         panel.go(path).await.unwrap();
         browser.until_shows(css("main"), "hacked=1").await.unwrap();
-        // The status of the page itself.
-        browser.console_errors().await.unwrap();
-        check(&panel).await;
+        check_refused(&panel).await;
     }
 }
