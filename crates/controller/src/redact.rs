@@ -1,8 +1,13 @@
 //! Replacing secrets in text that arrives line by line.
 //!
-//! A secret may span several lines (a PEM key), may be wrapped by the program that prints it, or may be encoded in
-//! base64. So the lines of a stream are searched as one text without line ends. No line is delayed: if a line ends with
-//! the start of a secret, that start is hidden at once, and the search continues in the next line.
+//! A secret may span several lines (a PEM key), may be wrapped by the program that prints it, may be encoded in base64, or may
+//! contain characters that JSON, HTML or a URL escapes. So the lines of a stream are searched as one text without line ends,
+//! as it is and with its escapes decoded. No line is delayed: if a line ends with the start of a secret, that start is hidden
+//! at once, and the search continues in the next line.
+//!
+//! - `unescape`: decodes escapes, and knows where each decoded byte was.
+
+mod unescape;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,8 +15,10 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// The shortest secret that is hidden; shorter values are too common in ordinary text. If a secret is split across
-/// lines, up to one character less than this may be shown.
+use unescape::Reading;
+
+/// The shortest secret that is hidden, in bytes; shorter values are too common in ordinary text. If a secret is split across
+/// lines, up to one byte less than this may be shown.
 const SHORTEST: usize = 8;
 /// The text that replaces a secret.
 const HIDDEN: &str = "[secret]";
@@ -63,10 +70,9 @@ impl Redactor {
         let before = self.carry.len();
         let mut text = std::mem::take(&mut self.carry);
         text.extend(line.bytes().filter(|byte| !is_line_end(*byte)));
-        let Found { hidden, unfinished } = self.secrets.0.find(&text);
+        let Found { hidden, carry_from } = self.secrets.0.find(&text);
         let shown = rest_of(line, &hidden[before..]);
-        let from = unfinished.unwrap_or(text.len()).min(text.len().saturating_sub(SHORTEST - 1));
-        self.carry = text.split_off(from);
+        self.carry = text.split_off(carry_from);
         shown
     }
 }
@@ -75,28 +81,39 @@ impl Redactor {
 struct Found {
     /// One flag per byte.
     hidden: Vec<bool>,
-    /// Where the first secret starts that the end of the text cuts off.
-    unfinished: Option<usize>,
+    /// Where a secret may start that the end of the text cuts off.
+    carry_from: usize,
 }
 
 impl Patterns {
     fn find(&self, text: &[u8]) -> Found {
-        let mut found = Found { hidden: vec![false; text.len()], unfinished: None };
-        for (at, head) in text.windows(SHORTEST).enumerate() {
+        let mut found = Found { hidden: vec![false; text.len()], carry_from: text.len() };
+        for reading in Reading::all(text) {
+            self.find_in(&reading, &mut found);
+        }
+        found
+    }
+
+    fn find_in(&self, reading: &Reading, found: &mut Found) {
+        let (bytes, starts) = (&reading.bytes, &reading.starts);
+        let mut carry_from = starts[bytes.len().saturating_sub(SHORTEST - 1)];
+        for (at, head) in bytes.windows(SHORTEST).enumerate() {
             let head: &[u8; SHORTEST] = head.try_into().expect("a window has this length");
             for pattern in self.by_head.get(head).into_iter().flatten().map(|it| &self.all[*it]) {
-                let rest = &text[at..];
+                let rest = &bytes[at..];
                 let length = rest.len().min(pattern.len());
                 if rest[..length] != pattern[..length] {
                     continue;
                 }
-                found.hidden[at..at + length].fill(true);
-                if length < pattern.len() {
-                    found.unfinished.get_or_insert(at);
+                let is_cut_off = length < pattern.len();
+                let end = if is_cut_off { found.hidden.len() } else { starts[at + length] };
+                found.hidden[starts[at]..end].fill(true);
+                if is_cut_off {
+                    carry_from = carry_from.min(starts[at]);
                 }
             }
         }
-        found
+        found.carry_from = found.carry_from.min(carry_from);
     }
 }
 
@@ -137,8 +154,6 @@ fn forms(value: &str) -> Vec<Vec<u8>> {
     if value.trim().contains(['\n', '\r']) {
         forms.extend(value.split(['\n', '\r']).map(bare));
     }
-    let quoted = serde_json::Value::from(value.trim()).to_string();
-    forms.push(quoted.trim_matches('"').as_bytes().to_vec());
     for bytes in [value.as_bytes(), value.trim().as_bytes()] {
         for shift in 0..3 {
             forms.extend(
@@ -204,6 +219,102 @@ mod tests {
         }
         let both = redacted(&["hunter2hunter2", "hunter2hunter2more"], &["pw=hunter2hunter2more;"]);
         assert_eq!(both, ["pw=[secret];"], "the longer of two");
+    }
+
+    /// Texts as these encoders write them.
+    const ESCAPED: &[(&str, &str, &[&str])] = &[
+        (
+            "a URL",
+            "postgres://u:canary-pw@h/db?a=b&c=<d>",
+            &[
+                r"postgres:\/\/u:canary-pw@h\/db?a=b&c=<d>",                       // PHP
+                r"postgres:\/\/u:canary-pw@h\/db?a=b\u0026c=\u003Cd\u003E",        // PHP, JSON_HEX_TAG
+                r"postgres://u:canary-pw@h/db?a=b\u0026c=\u003cd\u003e",           // Go
+                r"postgres://u:canary-pw@h/db?a\u003db\u0026c\u003d\u003cd\u003e", // Gson
+                "postgres://u:canary-pw@h/db?a=b&amp;c=&lt;d&gt;",                 // HTML
+                "postgres:&#x2F;&#x2F;u:canary-pw@h&#x2F;db?a&#x3D;b&amp;c&#x3D;&lt;d&gt;", // Mustache
+                r"postgres://u:canary-pw@h/db?a=b\u0026amp;c=\u0026lt;d\u0026gt;", // Go, of HTML
+                "postgres%3A%2F%2Fu%3Acanary-pw%40h%2Fdb%3Fa%3Db%26c%3D%3Cd%3E",   // JavaScript, encodeURIComponent
+                "postgres%3a%2f%2fu%3acanary-pw%40h%2fdb%3fa%3db%26c%3d%3cd%3e",   // .NET, UrlEncode
+                r"postgres:\\\/\\\/u:canary-pw@h\\\/db?a=b&c=<d>",                 // PHP, JSON in JSON
+            ],
+        ),
+        (
+            "letters of other languages",
+            "pässwörd-canary-ü-😀",
+            &[
+                r"p\u00e4ssw\u00f6rd-canary-\u00fc-\ud83d\ude00",      // Python, PHP
+                r"p\u00E4ssw\u00F6rd-canary-\u00FC-\uD83D\uDE00",      // Jackson, .NET
+                r"p\\u00e4ssw\\u00f6rd-canary-\\u00fc-\\ud83d\\ude00", // Python, JSON in JSON
+                r"p\xC3\xA4ssw\xC3\xB6rd-canary-\xC3\xBC-\xF0\x9F\x98\x80", // nginx
+                "p&#228;ssw&#246;rd-canary-&#252;-&#128512;",
+                "p%C3%A4ssw%C3%B6rd-canary-%C3%BC-%F0%9F%98%80",
+            ],
+        ),
+        (
+            "quotation marks and a backslash",
+            r#"a"quoted"\'value'"#,
+            &[
+                r#"a\"quoted\"\\'value'"#,
+                r"a\u0022quoted\u0022\\\u0027value\u0027", // .NET
+                r"a\x22quoted\x22\x5C'value'",             // nginx
+                r#"a&quot;quoted&quot;\&#39;value&#39;"#,
+                r"a&#34;quoted&#34;\&apos;value&apos;",
+            ],
+        ),
+        (
+            "lines",
+            KEY,
+            &[
+                r"-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0B\nAQ==\n-----END KEY-----",
+                r"-----BEGIN KEY-----\u000aMIIEvQIBADANBgkq\u000ahkiG9w0B\u000aAQ\u003d\u003d\u000a-----END KEY-----",
+                "-----BEGIN%20KEY-----%0AMIIEvQIBADANBgkq%0AhkiG9w0B%0AAQ%3D%3D%0A-----END%20KEY-----",
+            ],
+        ),
+        ("base64", "????>>>>~~~~", &[r"Pz8\/Pz4+Pj5+fn5+", "Pz8%2FPz4%2BPj5%2Bfn5%2B"]),
+    ];
+
+    #[test]
+    fn a_secret_is_hidden_however_its_characters_are_escaped() {
+        for (name, secret, texts) in ESCAPED {
+            for text in *texts {
+                let shown = redacted(&[secret], &[&format!("{{\"k\":\"{text}\"}}"), "next"]);
+                assert_eq!(shown, [r#"{"k":"[secret]"}"#, "next"], "{name}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_escaped_secret_that_is_split_across_lines_shows_at_most_its_first_seven_characters() {
+        for (name, secret, texts) in ESCAPED {
+            for text in *texts {
+                for at in (1..text.len()).filter(|at| text.is_char_boundary(*at)) {
+                    let (one, two) = text.split_at(at);
+                    let shown = redacted(&[secret], &[one, two, "next"]);
+                    let head = shown[0].replace(HIDDEN, "");
+                    // The longest escape of a character has twelve characters.
+                    assert!(head.len() < SHORTEST * 12 && text.starts_with(&head), "{name}: {one} {two}: {shown:?}");
+                    let read = Reading::all(head.as_bytes()).map(|it| it.bytes.len()).min().unwrap_or_default();
+                    assert!(read < SHORTEST, "{name}: {one} {two}: {shown:?}");
+                    assert_eq!(shown[1..], [HIDDEN, "next"], "{name}: {one} {two}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_an_escape_is_shown_as_it_is() {
+        for line in [
+            r"C:\users\new \",
+            r"\u12 \uzzzz \ud83d \ude00 \u",
+            "100% %zz % &",
+            "a & b &amp &#; &#x; &#1114112;",
+            "&#65",
+        ] {
+            assert_eq!(redacted(&["hunter2hunter2"], &[line, line]), [line, line]);
+        }
+        let literal = r"%41\n&amp;\u0041 hunter2";
+        assert_eq!(redacted(&[literal], &[literal]), [HIDDEN], "a secret that contains escapes");
     }
 
     #[test]
