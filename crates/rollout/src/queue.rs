@@ -105,6 +105,11 @@ impl Request {
         self.build == Build::Recorded && !waiting.is_restart()
     }
 
+    /// Whether this request does everything that `other` asks for.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.build >= other.build && self.restart.union(&other.restart) == self.restart
+    }
+
     /// One request that satisfies both: the strongest build, the union of components to replace. If `newer` replaces
     /// this request, it stays as it is.
     pub fn merge(&self, newer: &Self) -> Self {

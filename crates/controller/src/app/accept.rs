@@ -236,9 +236,10 @@ impl AppTask {
             && let Some(id) = self.cx.shared.store.accepted(&ask.caller.token_hash, key, now).await?
         {
             let accepted = self.cx.shared.store.deployment(&id).await?;
-            if accepted.as_ref().is_some_and(|it| it.app != self.cx.records.app.id) {
+            // Answering with that deployment would look as if this request had been carried out.
+            if accepted.as_ref().is_some_and(|it| !self.is_same(ask, rollback, it)) {
                 return Err(ControlError::Conflict(format!(
-                    "the idempotency key {key:?} was used for another app; every request needs another one"
+                    "the idempotency key {key:?} was used for another request. Nothing was changed; send this one with another key"
                 )));
             }
             return Ok(accepted);
@@ -249,6 +250,32 @@ impl AppTask {
             is_repeat && rollback.is_that_of(it, &self.cx.records.app)
         };
         Ok(self.cx.records.deployments.iter().find(same).cloned())
+    }
+
+    /// Whether the request is the one that the deployment was accepted for.
+    fn is_same(&self, ask: &DeployRequest, rollback: &RollbackKind<'_>, accepted: &Deployment) -> bool {
+        let records = &self.cx.records;
+        let has_spec = |new: &NewSpec| {
+            accepted.updates_spec && records.specs().open(&accepted.spec).is_some_and(|spec| spec == new.spec)
+        };
+        let has_merged = records.deployments.iter().any(|it| it.superseded_by.as_ref() == Some(&accepted.id));
+        let asks_for = match has_merged {
+            false => accepted.request == ask.request,
+            true => accepted.request.covers(&ask.request),
+        };
+        let action = accepted.app_rollback.as_ref().map(|it| it.action);
+        accepted.app == records.app.id
+            && asks_for
+            && ask.spec.as_ref().is_none_or(has_spec)
+            && match rollback {
+                // A request that merged with a rollback carries it out, too.
+                RollbackKind::None => has_merged || action.is_none(),
+                // The pin of the rollback may be gone by now.
+                RollbackKind::RollBack { to, .. } => {
+                    action == Some(RollbackAction::Rollback) && accepted.cloned_from.as_ref() == Some(*to)
+                }
+                RollbackKind::Revert => action == Some(RollbackAction::Revert),
+            }
     }
 
     async fn cancel(&mut self, id: &DeploymentId) -> Result<Deployment, ControlError> {

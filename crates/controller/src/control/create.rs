@@ -21,6 +21,9 @@ impl Controller {
         self.in_charge()?;
         check_supported(&spec)?;
         self.check_repositories(&spec)?;
+        if let Some(app) = self.created_before(&spec, caller).await? {
+            return self.app(&app).await;
+        }
         // Checked before missing values: if the app exists, it may already have them, and the taken name is the useful
         // error.
         self.check_name_is_free(&spec.name).await?;
@@ -48,6 +51,9 @@ impl Controller {
         let shared = &self.0.shared;
         // The lock makes names and networks unique: only one app is created at a time.
         let giving = shared.networks.lock().await;
+        if let Some(app) = self.created_before(spec, &caller).await? {
+            return self.app(&app).await;
+        }
         self.check_name_is_free(&spec.name).await?;
         let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
@@ -69,6 +75,18 @@ impl Controller {
         }
         accepted?;
         self.app(&id).await
+    }
+
+    /// The app that an earlier, identical request with the same idempotency key has created.
+    async fn created_before(&self, spec: &AppSpec, caller: &Caller) -> Result<Option<AppId>, ControlError> {
+        let store = &self.0.shared.store;
+        let Some(key) = &caller.idempotency_key else { return Ok(None) };
+        let Some(first) = store.accepted(&caller.token_hash, key, clock::now()).await? else { return Ok(None) };
+        let Some(first) = store.deployment(&first).await?.filter(|it| it.number == 1) else { return Ok(None) };
+        let specs = Specs::of(&first.app, &self.0.shared.sealer);
+        let is_same = specs.open(&first.spec).is_some_and(|it| it == specs.complete(spec.clone(), Some(&it)).0);
+        let is_there = store.app_by_name(&spec.name).await?.is_some_and(|it| it.id == first.app);
+        Ok((is_same && is_there).then_some(first.app))
     }
 
     pub(super) async fn check_name_is_free(&self, name: &str) -> Result<(), ControlError> {
@@ -160,7 +178,7 @@ pub(super) fn check_supported(spec: &AppSpec) -> Result<(), ControlError> {
 
 pub(super) fn needs_values(needed: NeedsValues) -> ControlError {
     ControlError::InvalidSpec(format!(
-        "these need a value: {}. Give each in the spec, or by `--env KEY=value`",
+        "these need a value: {}. Give each in the spec, or on the command line by `--env KEY=value`",
         needed.0.join(", ")
     ))
 }

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 
 use super::cluster::{DEPLOYMENT_LIMIT, TestCluster, caller, spec};
 use super::simulation::simulate;
-use crate::Control;
 use crate::view::{Caller, DeployOptions, SpecVersion, UpdateOptions};
+use crate::{Control, ControlError};
 
 const REBUILD: DeployOptions = DeployOptions { force_build: true, clear_cache: false };
 
@@ -176,6 +176,60 @@ fn a_request_with_a_known_key_returns_the_first_deployment_even_after_a_crash() 
         assert_eq!(again.id, first.id);
         cluster.settle(&app, Stage::Active).await;
         assert_eq!(cluster.newest(&app).await.id, first.id, "nothing new was begun");
+    });
+}
+
+#[test]
+fn a_known_key_with_another_request_is_refused_and_not_answered_as_if_it_was_carried_out() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let controller = cluster.controller();
+        let keyed = |key: &str| Caller { idempotency_key: Some(key.into()), ..caller() };
+        let update = async |tag: &str, key: &str| {
+            controller.update_app(&app, spec(tag), UpdateOptions::default(), &keyed(key)).await.map(drop)
+        };
+        let restart = async |names: &[&str], key: &str| {
+            let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
+            controller.restart(&app, &names, &keyed(key)).await.map(|it| it.id)
+        };
+        let is_refused =
+            |it: Result<(), ControlError>| it.unwrap_err().to_string().contains("used for another request");
+        update("2", "a").await.unwrap();
+        update("2", "a").await.unwrap();
+        assert!(is_refused(update("slow", "a").await), "another spec");
+        assert!(is_refused(restart(&[], "a").await.map(drop)));
+        assert!(is_refused(controller.deploy(&app, REBUILD, &keyed("a")).await.map(drop)));
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.newest(&app).await.spec["services"][0]["image"]["tag"], "2");
+
+        // A deployment that absorbs another one does more than its own request.
+        let rolling = restart(&[], "b").await.unwrap();
+        cluster.reach(&rolling, Stage::Rolling).await;
+        let absorbed = restart(&["web"], "c").await.unwrap();
+        let merged = restart(&["mill"], "d").await.unwrap();
+        assert_eq!(restart(&["mill"], "d").await.unwrap(), merged);
+        assert_eq!(restart(&["web"], "c").await.unwrap(), absorbed);
+        assert!(is_refused(restart(&["mill"], "b").await.map(drop)), "fewer components");
+        assert!(is_refused(restart(&[], "d").await.map(drop)), "more components");
+        cluster.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn the_creation_of_an_app_is_repeated_by_its_key() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        let keyed = Caller { idempotency_key: Some("new".into()), ..caller() };
+        let create = async |tag: &str, caller: &Caller| cluster.controller().create_app(spec(tag), caller).await;
+        let (one, two) = futures::join!(create("1", &keyed), create("1", &keyed));
+        let app = one.unwrap().id;
+        assert_eq!(two.unwrap().id, app);
+        assert_eq!(create("1", &keyed).await.unwrap().id, app);
+        for (tag, caller) in [("2", &keyed), ("1", &caller())] {
+            assert!(create(tag, caller).await.unwrap_err().to_string().contains("an app named shop exists already"));
+        }
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(cluster.newest(&app).await.number, 1);
     });
 }
 
