@@ -110,6 +110,29 @@ impl AppSpec {
     }
 }
 
+impl AppSpec {
+    /// Replaces each secret that is given in plain text by another text, so that no comparison shows whether it is right.
+    /// Sealed and missing ones stay.
+    pub fn replace_secrets(&mut self, other: &SecretText) {
+        let envs = |envs: &mut [EnvVar]| {
+            for env in envs {
+                if let EnvValue::Secret(secret) = &mut env.value {
+                    *secret = other.clone();
+                }
+            }
+        };
+        envs(&mut self.envs);
+        for component in self.components_mut() {
+            if let Source::Image(image) = component.source
+                && let Some(SecretValue::Open(secret)) = &mut image.registry_credentials
+            {
+                *secret = other.clone();
+            }
+            envs(component.envs);
+        }
+    }
+}
+
 fn unseal_envs(path: &str, envs: &mut [EnvVar], open: &mut impl FnMut(String, &str) -> Option<SecretText>) {
     for (index, env) in envs.iter_mut().enumerate() {
         let label = if env.key.is_empty() { index.to_string() } else { env.key.clone() };

@@ -34,6 +34,8 @@ pub struct FakeControl {
     pub calls: Mutex<Vec<String>>,
     /// The spec of the app, if it is not that of the samples.
     pub spec: Option<serde_json::Value>,
+    /// The specs of previews.
+    pub proposals: Mutex<Vec<AppSpec>>,
     /// The spec that somebody else saves after the app was read.
     pub newer_spec: Mutex<Option<serde_json::Value>>,
     /// Returned once instead of the result.
@@ -70,6 +72,7 @@ impl Default for FakeControl {
             deployments: vec![samples::deployment(1, Stage::Active), samples::deployment(2, Stage::Rolling)],
             calls: Mutex::default(),
             spec: None,
+            proposals: Mutex::default(),
             newer_spec: Mutex::default(),
             failure: Mutex::default(),
             apps: 1,
@@ -403,12 +406,14 @@ impl Control for FakeControl {
     ) -> Result<Preview, ControlError> {
         self.record(format!("preview_update {} {}{}", app.is_some(), spec.name, sources(options)))?;
         refuse(&spec)?;
+        self.proposals.lock().expect("no panic").push(spec);
         Ok(Preview { steps: vec!["create web.0".into()], ..Preview::default() })
     }
 
     async fn propose(&self, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
         self.record(format!("propose {} {}", app.is_some(), spec.name))?;
         let needs_values = spec.needed_values().into_iter().map(|it| it.path).collect();
+        self.proposals.lock().expect("no panic").push(spec);
         Ok(Preview { steps: vec!["create web.0".into()], needs_values, ..Preview::default() })
     }
 

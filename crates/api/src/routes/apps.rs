@@ -1,11 +1,12 @@
 //! Apps: list, create, get, update, delete, propose.
 
-use app_spec::Parsed;
+use app_spec::{AppSpec, Parsed, SecretText};
 use axum::Json;
 use controller::ControlError;
 use controller::view::{AppView, Preview, UpdateOptions};
 use rollout::ids::AppId;
 use serde_json::{Value, json};
+use uuid::Uuid;
 use web::{Access, HttpError, PathParams};
 
 use super::{JsonResult, projects};
@@ -83,7 +84,8 @@ pub(super) async fn delete(access: Access, PathParams(app): PathParams<String>) 
 }
 
 /// What a spec would do. Errors: those of creating the app or, with `app_id`, of updating it; but as in App Platform, a
-/// name that is taken is not an error. With `?report_only=true`, neither are a feature that this version cannot run, which
+/// name that is taken is not an error. A token that may not write does not learn whether a secret in the spec is the right
+/// one: any counts as changed. With `?report_only=true`, neither are a feature that this version cannot run, which
 /// is reported in place of a plan, and a missing value.
 pub(super) async fn propose(access: Access, params: QueryParams, content: RequestBody) -> JsonResult {
     let parsed = content.spec()?;
@@ -95,15 +97,19 @@ pub(super) async fn propose(access: Access, params: QueryParams, content: Reques
     };
     let same_name = app_named(&access, &parsed.spec.name).await?;
     let own = app.as_ref().map(|it| &it.id);
+    let mut spec = parsed.spec.clone();
+    if !access.identity.may_write() {
+        spec.replace_secrets(&SecretText::new(Uuid::new_v4().to_string()));
+    }
     let available = same_name.is_none() || same_name.as_ref().map(|it| &it.id) == own;
     let plan = match (available, report_only) {
-        (true, true) if parsed.not_yet().is_empty() => Some(access.control.propose(own, parsed.spec.clone()).await?),
+        (true, true) if parsed.not_yet().is_empty() => Some(access.control.propose(own, spec).await?),
         (_, true) => None,
-        (true, false) => Some(preview(&access, own, &parsed).await?),
+        (true, false) => Some(preview(&access, own, spec).await?),
         (false, false) => {
             // The spec may belong to the app of this name, which then has the values that the spec omits.
             let app = app.as_ref().or(same_name.as_ref());
-            preview(&access, app.map(|it| &it.id), &parsed).await.map(drop).or_else(taken_name)?;
+            preview(&access, app.map(|it| &it.id), spec).await.map(drop).or_else(taken_name)?;
             None
         }
     };
@@ -114,8 +120,8 @@ pub(super) async fn propose(access: Access, params: QueryParams, content: Reques
     Ok(Json(render::proposal(&parsed, suggestion, plan.as_ref())))
 }
 
-async fn preview(access: &Access, app: Option<&AppId>, parsed: &Parsed) -> Result<Preview, ControlError> {
-    access.control.preview_update(app, parsed.spec.clone(), UpdateOptions::default()).await
+async fn preview(access: &Access, app: Option<&AppId>, spec: AppSpec) -> Result<Preview, ControlError> {
+    access.control.preview_update(app, spec, UpdateOptions::default()).await
 }
 
 /// The app of a token for one app. Such a token proposes updates of this app only: any other proposal, or a free name,
