@@ -35,7 +35,8 @@ const FIRST_BYTES: usize = 36 * 1024;
 const LINE_MARKUP: usize = 110;
 /// How much text is in memory while the page's lines are chosen.
 const MAX_READ_BYTES: usize = 1024 * 1024;
-/// Open streams. Each one holds a connection and a stream of the engine, and up to 6 MB for a slow client.
+/// Open streams, and pages whose first lines are read. Each stream holds a connection and a stream of the engine, and up to
+/// 6 MB for a slow client.
 const STREAMS: usize = 64;
 const STREAMS_PER_QUOTA: usize = 16;
 /// How long the page waits for these lines.
@@ -54,9 +55,17 @@ pub(crate) fn limit() -> Arc<Limit> {
     Limit::new("log streams", STREAMS, STREAMS_PER_QUOTA)
 }
 
-async fn page(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
+async fn page(
+    request: PageRequest,
+    State(state): State<PanelState>,
+    PathParams(app): PathParams<String>,
+) -> PageResult {
     let choice = Choice::find(&request.access, &app, &request.query).await?;
-    let lines = first_lines(&request, choice.request(false, Some(choice.tail))).await;
+    // The engine reads as much for these lines as for a stream.
+    let lines = match state.log_streams.open(request.session.quota()) {
+        Ok(_permit) => first_lines(&request, choice.request(false, Some(choice.tail))).await,
+        Err(why) => Err(why),
+    };
     let name = choice.app.name.clone();
     let content = html! {
         (card::heading("Logs", html! {}, html! {}))

@@ -1,7 +1,7 @@
 use controller::view::LogEntry;
 use controller_fake::{FakeControl, samples};
 
-use super::{FIRST_BYTES, FIRST_LINES, LINE_MARKUP, newest};
+use super::{FIRST_BYTES, FIRST_LINES, LINE_MARKUP, STREAMS_PER_QUOTA, newest};
 use crate::tests::Panel;
 
 #[tokio::test]
@@ -64,6 +64,26 @@ async fn the_stream_sends_lines_or_says_why_there_are_none() {
         assert_eq!(answer.status, 200);
         assert!(answer.body.starts_with("event: end\ndata: {\"failed\":true,"), "{query}: {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn the_page_counts_as_a_stream_while_it_reads_its_lines() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS_PER_QUOTA {
+        streams.push(panel.open("/apps/shop/logs/stream").await);
+    }
+    let calls = panel.control.calls().len();
+    let page = panel.get("/apps/shop/logs").await;
+    assert!(
+        page.status == 200 && page.body.contains("log streams of this session or its token are open"),
+        "{}",
+        page.body
+    );
+    assert!(!panel.control.calls()[calls..].iter().any(|it| it.starts_with("logs")), "no line is read");
+    streams.pop();
+    assert!(panel.get("/apps/shop/logs").await.body.contains("line 1"));
+    assert!(panel.get("/apps/shop/logs").await.body.contains("line 1"), "the page leaves nothing open");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! the session, and the CSRF token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Form;
 use axum::body::{Body, to_bytes};
@@ -13,27 +14,42 @@ use controller::Control;
 use maud::{DOCTYPE, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
-use web::{BaseUrl, ClientConnection, HttpError, sha256};
+use tokio::time::{Instant, timeout, timeout_at};
+use web::{BaseUrl, ClientConnection, HttpError, RESPONSE_TIMEOUT, sha256};
 
-use super::sign_in::{SIGN_IN, own_path};
+use super::sign_in::{self, SIGN_IN, own_path};
 use super::{Session, cookie, host, origin, signed_out};
 
-/// Largest form. The largest field is a spec, of which the API takes 1 MiB; encoding can triple it.
-pub(crate) const MAX_FORM: usize = 4 * 1024 * 1024;
+/// Largest form. The largest field is a spec of up to 256 KiB, and encoding can triple it.
+pub(crate) const MAX_FORM: usize = 1024 * 1024;
+/// Time for a form to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for an answer. Later the server would answer by itself, without a page.
+const ANSWER_TIMEOUT: Duration = RESPONSE_TIMEOUT.saturating_sub(Duration::from_secs(2));
 
 /// Hands the request to its handler, with its [`Session`] if there is one, or refuses it.
 pub(crate) async fn guard(State(control): State<Arc<dyn Control>>, request: Request, next: Next) -> Response {
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
     let request = match admit(control.as_ref(), request).await {
         Ok(request) => request,
         Err(refusal) => return *refusal,
     };
     let session = request.extensions().get::<Session>().cloned();
-    let mut response = next.run(request).await;
+    let answer = timeout_at(deadline, next.run(request)).await;
+    let mut response = answer.unwrap_or_else(|_| no_answer().into_response());
     if let Some(session) = session {
         // For error pages.
         response.extensions_mut().insert(session);
     }
     response
+}
+
+/// The handler was running, unlike after [`HttpError::request_timeout`].
+fn no_answer() -> HttpError {
+    let seconds = ANSWER_TIMEOUT.as_secs();
+    HttpError::gateway_timeout(format!(
+        "There was no answer within {seconds} s, so this may or may not have started. Look at the app before you try again"
+    ))
 }
 
 async fn admit(control: &dyn Control, mut request: Request) -> Result<Request, Box<Response>> {
@@ -55,9 +71,13 @@ async fn admit(control: &dyn Control, mut request: Request) -> Result<Request, B
         request.extensions_mut().insert(session.clone());
     }
     match session {
-        _ if is_open(&path) => Ok(request),
+        _ if is_open(&path) => with_body(request, sign_in::MAX_FORM).await.map_err(|it| Box::new(it.into_response())),
         Some(_) if origin::is_safe(&method) => Ok(request),
-        Some(session) => with_csrf(request, &session.csrf).await.map_err(|error| Box::new(error.into_response())),
+        Some(session) => sent_by(request, &session).await.map_err(|error| {
+            let mut response = error.into_response();
+            response.extensions_mut().insert(session);
+            Box::new(response)
+        }),
         None => Err(Box::new(to_sign_in(&request, &base))),
     }
 }
@@ -76,6 +96,19 @@ fn find(control: &dyn Control, headers: &HeaderMap, base: &str) -> Option<Sessio
         let view = control.session_by_hash(&hex::encode(sha256(secret)))?;
         Some(Session::new(view, secret))
     })
+}
+
+/// The request, if a page of the session has sent it. Reads its body.
+async fn sent_by(request: Request, session: &Session) -> Result<Request, HttpError> {
+    with_csrf(with_body(request, MAX_FORM).await?, &session.csrf).await
+}
+
+/// The request with its whole body. If that does not arrive in time, no handler has begun.
+async fn with_body(request: Request, limit: usize) -> Result<Request, HttpError> {
+    let (parts, body) = request.into_parts();
+    let read = timeout(BODY_TIMEOUT, to_bytes(body, limit)).await.map_err(|_| HttpError::request_timeout())?;
+    let bytes = read.map_err(|_| HttpError::too_large(limit))?;
+    Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
 #[derive(Deserialize)]
@@ -147,7 +180,9 @@ pub(super) fn redirect(to: &str, status: StatusCode) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use axum::middleware::{from_fn, from_fn_with_state};
     use controller_fake::{FakeControl, TOKEN};
+    use tower::ServiceExt;
 
     use super::*;
 
@@ -212,6 +247,38 @@ mod tests {
             &[(here, &two.secret), (here, &one.secret)],
         ] {
             assert_eq!(found(cookies).as_ref(), Some(&one.view.id), "{cookies:?}");
+        }
+    }
+
+    /// The answer of a panel with a path that never answers.
+    async fn answer(request: Request) -> (u16, String) {
+        let control: Arc<dyn Control> = Arc::new(FakeControl::default());
+        let answer = axum::Router::new()
+            .route("/assets/slow", axum::routing::any(std::future::pending::<()>))
+            .layer(from_fn_with_state(control, guard))
+            .layer(from_fn(crate::error_page::error_pages))
+            .oneshot(request)
+            .await
+            .expect("an answer");
+        let status = answer.status().as_u16();
+        let page = to_bytes(answer.into_body(), MAX_FORM).await.expect("a page");
+        (status, String::from_utf8_lossy(&page).into_owned())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_says_that_a_form_did_not_arrive_or_that_there_was_no_answer() {
+        let base = "http://127.0.0.1:7080";
+        let post = |body| {
+            let request = Request::post("/assets/slow").header(header::ORIGIN, base).extension(BaseUrl(base.into()));
+            request.body(body).expect("a request")
+        };
+        let never = Body::from_stream(futures::stream::pending::<Result<&'static [u8], std::io::Error>>());
+        for (body, expected, says) in
+            [(never, 408, "nothing was changed"), (Body::from("token=x"), 504, "this may or may not have started")]
+        {
+            let (status, page) = answer(post(body)).await;
+            assert_eq!(status, expected, "{page}");
+            assert!(page.contains("<!DOCTYPE html>") && page.contains(says), "{page}");
         }
     }
 

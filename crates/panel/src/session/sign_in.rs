@@ -31,10 +31,19 @@ use crate::ui::{button, card, notice};
 /// The path of the sign-in page.
 pub(super) const SIGN_IN: &str = "/sign-in";
 /// Largest form for signing in.
-const MAX_FORM: usize = 16 * 1024;
+pub(super) const MAX_FORM: usize = 16 * 1024;
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![route("/sign-out", Needs::Own("sign out of panel"), post(sign_out))]
+    vec![
+        route("/sign-out", Needs::Own("sign out of panel"), post(sign_out)),
+        route("/session", Needs::ReadLimited, get(csrf_token)),
+    ]
+}
+
+/// The CSRF token of the session. The script asks before it sends a form: after a new sign-in in another tab, the one in the
+/// page is out of date, and after the end of the session the page keeps what was typed.
+async fn csrf_token(request: PageRequest) -> String {
+    request.session.csrf
 }
 
 /// The pages that need no session.

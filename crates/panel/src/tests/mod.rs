@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
+use axum::response::Response;
 use controller::{Control, ControlError};
 use controller_fake::{FakeControl, TOKEN};
 use futures::StreamExt;
@@ -108,7 +109,12 @@ impl Panel {
         self.send_as(&self.cookie, request, body).await
     }
 
-    async fn send_as(&self, cookie: &str, request: axum::http::request::Builder, body: String) -> Answer {
+    /// Opens a stream, which stays open as long as the answer.
+    pub async fn open(&self, path: &str) -> Response {
+        self.response(&self.cookie, Request::get(path), String::new()).await
+    }
+
+    async fn response(&self, cookie: &str, request: axum::http::request::Builder, body: String) -> Response {
         let request = request
             .header(header::COOKIE, cookie)
             .header(header::ORIGIN, BASE)
@@ -116,7 +122,11 @@ impl Panel {
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .extension(BaseUrl(BASE.into()));
         let request = request.body(Body::from(body)).expect("a request");
-        let answer = self.router.clone().oneshot(request).await.expect("an answer");
+        self.router.clone().oneshot(request).await.expect("an answer")
+    }
+
+    async fn send_as(&self, cookie: &str, request: axum::http::request::Builder, body: String) -> Answer {
+        let answer = self.response(cookie, request, body).await;
         let status = answer.status().as_u16();
         let location = answer.headers().get(header::LOCATION).and_then(|it| it.to_str().ok()).unwrap_or_default();
         let location = location.to_owned();

@@ -7,6 +7,9 @@ use super::icon::Icon;
 /// How many characters of a line are shown on each side of a problem. A line may be as long as the text.
 const AROUND: usize = 200;
 
+/// Most lines with a number. Longer texts are refused as specs, and a number takes many times the space of an empty line.
+const NUMBERED: usize = 10_000;
+
 /// A problem in the text.
 #[derive(Debug, Clone, Copy)]
 pub struct Problem<'a> {
@@ -35,7 +38,7 @@ pub fn text_area(name: &str, label: &str, text: &str, problems: &[Problem<'_>]) 
         div class="editor" {
             label for=(name) { (label) }
             div class="text" {
-                pre class="numbers" aria-hidden="true" { @for number in 1..=lines.max(1) {
+                pre class="numbers" aria-hidden="true" { @for number in 1..=lines.clamp(1, NUMBERED) {
                     span class=[problems.iter().any(|it| it.line == number).then_some("marked")] { (number) "\n" }
                 } }
                 textarea id=(name) name=(name) wrap="off" rows=(lines.clamp(12, 36)) spellcheck="false" autocomplete="off"
