@@ -120,7 +120,7 @@ async fn submit(action: Action, request: PageRequest, path: BTreeMap<String, Str
         Ok(address) => return Ok(Redirect::to(&address).into_response()),
         Err(refusal) => refusal,
     };
-    let again = ActionForm { refusal: Some(&refusal), ..form };
+    let again = ActionForm { refusal: Some(&refusal), key: key_after(&refusal, key), ..form };
     // If even the dialogue cannot be shown, because the app is gone by now, the refusal becomes a page.
     let Ok(markup) = again.markup().await else { return Err(refusal) };
     Ok((request.refused(&refusal), again.alone(markup)).into_response())
@@ -279,6 +279,12 @@ impl ActionForm<'_> {
 pub(crate) fn key_field(sent: Option<&str>) -> Markup {
     let key = sent.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     html! { input type="hidden" name="key" value=(key); }
+}
+
+/// The key of a form that is shown again after a refusal: a new one, so that no earlier request decides what the next sending
+/// means. If the refused request may still take effect, the same key keeps that from happening twice.
+pub(crate) fn key_after<'a>(refusal: &HttpError, sent: Option<&'a str>) -> Option<&'a str> {
+    sent.filter(|_| refusal.status.is_server_error())
 }
 
 /// Who sends a form. Its key makes a second sending of the same form the same request.

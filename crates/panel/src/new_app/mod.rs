@@ -14,7 +14,7 @@ use web::{HttpError, Needs, sha256};
 
 use self::repository::Refusal;
 
-use crate::actions::{caller, key_field, live_page};
+use crate::actions::{caller, key_after, key_field, live_page};
 use crate::request::{Fields, PageRequest, PageResult};
 use crate::routes::{Route, route};
 use crate::ui::button::{Look, submit_as};
@@ -72,11 +72,14 @@ async fn submit(request: PageRequest, fields: Fields) -> PageResult {
     };
     let wants_to_deploy = fields.get("step") == Some("deploy");
     // Nothing is deployed that was not shown as it was understood.
-    let deploys = wants_to_deploy && fields.get("checked") == Some(&checksum(&text));
+    let is_checked = fields.get("checked") == Some(&checksum(&text));
+    let deploys = wants_to_deploy && is_checked;
     if !deploys {
         request.access.dismiss_audit();
     }
-    let page = NewApp { request: &request, fields: &fields, text: &text };
+    // Another text is another request.
+    let page =
+        NewApp { request: &request, fields: &fields, text: &text, key: fields.get("key").filter(|_| is_checked) };
     let parsed = match AppSpec::from_yaml(&text) {
         Ok(parsed) => parsed,
         Err(problems) => return Ok((StatusCode::BAD_REQUEST, page.unreadable(&problems)).into_response()),
@@ -88,7 +91,10 @@ async fn submit(request: PageRequest, fields: Fields) -> PageResult {
     }
     match create(&request, &fields, understood::with_values(parsed.spec.clone(), &fields)).await {
         Ok(address) => Ok(Redirect::to(&address).into_response()),
-        Err(refusal) => Ok((request.refused(&refusal), page.understood(&parsed, Some(&refusal)).await).into_response()),
+        Err(refusal) => {
+            let page = NewApp { key: key_after(&refusal, page.key), ..page };
+            Ok((request.refused(&refusal), page.understood(&parsed, Some(&refusal)).await).into_response())
+        }
     }
 }
 
@@ -112,6 +118,8 @@ struct NewApp<'a> {
     request: &'a PageRequest,
     fields: &'a Fields,
     text: &'a str,
+    /// The key that the form was sent with, if the next sending is the same request.
+    key: Option<&'a str>,
 }
 
 impl NewApp<'_> {
@@ -144,7 +152,7 @@ impl NewApp<'_> {
     fn form(&self, cards: Markup, problems: &[Diagnostic], can_deploy: bool) -> Markup {
         let problems: Vec<_> = problems.iter().map(problem).collect();
         Form { action: PATH, csrf: &self.request.session.csrf, preview: None }.markup(html! {
-            (key_field(self.fields.get("key")))
+            (key_field(self.key))
             input type="hidden" name="checked" value=(checksum(self.text));
             (cards)
             @if can_deploy { div class="row" { (submit_as(Look::Primary, "Deploy", "step", "deploy")) } }

@@ -50,6 +50,25 @@ async fn a_mistake_is_shown_under_its_line_and_nothing_can_be_deployed() {
 }
 
 #[tokio::test]
+async fn another_text_gets_another_key_and_so_does_a_refused_one() {
+    let panel = Panel::new(FakeControl::default()).await;
+    let send = async |step: &str, spec: &str| {
+        let sent =
+            field("checked", &super::checksum(SPEC)) + &field("key", "sent") + &field("value.web.TOKEN", "hunter2");
+        panel.post("/new-app", &(field("step", step) + &field("spec", spec) + &sent)).await.body
+    };
+    let keeps_key = |page: &str| page.contains("name=\"key\" value=\"sent\"");
+    assert!(keeps_key(&send("check", SPEC).await));
+    let other = SPEC.replace("name: shop", "name: other");
+    for step in ["check", "deploy"] {
+        assert!(!keeps_key(&send(step, &other).await), "{step}");
+    }
+    panel.refuse("not now");
+    let refused = send("deploy", SPEC).await;
+    assert!(refused.contains("not now") && !keeps_key(&refused), "{refused}");
+}
+
+#[tokio::test]
 async fn an_app_is_created_with_the_values_and_the_key_of_the_form() {
     let panel = Panel::new(FakeControl::default()).await;
     let form = field("step", "deploy")
@@ -64,7 +83,7 @@ async fn an_app_is_created_with_the_values_and_the_key_of_the_form() {
     panel.refuse("an app named shop exists already");
     let answer = panel.post("/new-app", &form).await;
     assert!(answer.status == 409 && answer.body.contains("an app named shop exists already"), "{}", answer.body);
-    assert!(answer.body.contains("instance_count: 2") && answer.body.contains("value=\"k-1\""), "{}", answer.body);
+    assert!(answer.body.contains("instance_count: 2") && !answer.body.contains("k-1"), "{}", answer.body);
     assert!(!answer.body.contains("hunter2"), "a secret is not sent back");
 }
 

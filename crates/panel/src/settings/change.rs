@@ -8,7 +8,7 @@ use maud::{Markup, html};
 use present::outcome;
 use web::HttpError;
 
-use crate::actions::{caller, live_page, plan};
+use crate::actions::{caller, key_after, key_field, live_page, plan};
 use crate::request::{Fields, PageRequest};
 use crate::ui::button::{self, Look};
 use crate::ui::notice::{self, Notice};
@@ -23,9 +23,41 @@ pub(super) struct Change<'a> {
     pub request: &'a PageRequest,
     pub app: &'a AppView,
     pub fields: &'a Fields,
+    /// The key that the form was sent with, if the next sending is the same request.
+    key: Option<&'a str>,
+    /// The spec that the form was made from, if a conflict with a newer one was not shown yet.
+    version: Option<&'a str>,
 }
 
-impl Change<'_> {
+/// Why a spec was not saved.
+pub(super) struct NotSaved<'a> {
+    pub status: StatusCode,
+    pub notice: Markup,
+    /// The form to show again.
+    pub form: Change<'a>,
+}
+
+impl<'a> Change<'a> {
+    /// A form that was just opened.
+    pub fn opened(request: &'a PageRequest, app: &'a AppView) -> Self {
+        Self { request, app, fields: &request.query, key: None, version: None }
+    }
+
+    /// A form that was sent.
+    pub fn sent(request: &'a PageRequest, app: &'a AppView, fields: &'a Fields) -> Self {
+        Self { request, app, fields, key: fields.get("key"), version: fields.get("version") }
+    }
+
+    /// The form after it was compared with the app's current spec.
+    fn compared(self) -> Self {
+        Self { key: None, version: None, ..self }
+    }
+
+    /// The form after the controller has refused it.
+    fn after(self, refusal: &HttpError) -> Self {
+        Self { key: key_after(refusal, self.key), ..self }
+    }
+
     /// The app's spec, with sealed secrets.
     pub fn current(&self) -> Result<AppSpec, HttpError> {
         AppSpec::from_stored(&self.app.spec).map_err(|problems| {
@@ -35,16 +67,20 @@ impl Change<'_> {
         })
     }
 
-    /// The hidden field for the spec that the page is made from.
-    pub fn version_field(&self) -> Markup {
-        html! { input type="hidden" name="version" value=(SpecVersion::of(&self.app.spec)); }
+    /// The hidden fields: the key, and the spec that the page is made from.
+    pub fn hidden_fields(&self) -> Markup {
+        let version = self.version.map_or_else(|| SpecVersion::of(&self.app.spec).to_string(), str::to_owned);
+        html! {
+            (key_field(self.key))
+            input type="hidden" name="version" value=(version);
+        }
     }
 
     /// What saving the spec would do, with what to know before. A form that was just opened has no version yet.
     pub async fn plan(&self, spec: &AppSpec) -> Markup {
         let preview = self.request.access.control.propose(Some(&self.app.id), spec.clone()).await;
         let missing = preview.as_ref().map(|it| it.needs_values.join("\n")).unwrap_or_default();
-        let conflict = if self.fields.has("version") { self.conflict(spec).await } else { None };
+        let conflict = if self.version.is_some() { self.conflict(spec).await } else { None };
         let notices = html! {
             (conflict.unwrap_or_default())
             @if !missing.is_empty() {
@@ -57,7 +93,7 @@ impl Change<'_> {
     /// Why `spec` must not replace the app's spec unseen: somebody else changed that since the page was opened. Shows both
     /// changes.
     async fn conflict(&self, spec: &AppSpec) -> Option<Markup> {
-        let opened = self.fields.get("version").unwrap_or_default();
+        let opened = self.version.unwrap_or_default();
         if is_version(opened, &self.app.spec) {
             return None;
         }
@@ -70,19 +106,19 @@ impl Change<'_> {
         Some(conflict(self.app, &self.request.path, opened, &deployments.unwrap_or_default(), &ours))
     }
 
-    /// Saves the spec, and leads to the deployment that brings it. Otherwise returns the status of the answer and a notice.
-    /// `not_saved`: its title after a refusal.
-    pub async fn save(&self, spec: AppSpec, not_saved: &str) -> Result<Response, (StatusCode, Markup)> {
-        if let Some(conflict) = self.conflict(&spec).await {
-            return Err((StatusCode::CONFLICT, conflict));
+    /// Saves the spec, and leads to the deployment that brings it. `not_saved`: title of the notice after a refusal.
+    pub async fn save(self, spec: AppSpec, not_saved: &str) -> Result<Response, NotSaved<'a>> {
+        if let Some(notice) = self.conflict(&spec).await {
+            return Err(NotSaved { status: StatusCode::CONFLICT, notice, form: self.compared() });
         }
         let control = &self.request.access.control;
-        let caller = caller(self.request, self.fields.get("key"));
+        let caller = caller(self.request, self.key);
         // Another change may be saved after the comparison above.
         let options = UpdateOptions { replaces: Some(SpecVersion::of(&self.app.spec)), ..UpdateOptions::default() };
         let after = control.update_app(&self.app.id, spec, options, &caller).await.map_err(|error| {
             let refusal = HttpError::from(error);
-            (self.request.refused(&refusal), notice::error(not_saved, &refusal.message))
+            let notice = notice::error(not_saved, &refusal.message);
+            NotSaved { status: self.request.refused(&refusal), notice, form: self.after(&refusal) }
         })?;
         let before = self.app.newest.as_ref().map(|it| it.number);
         match &after.newest {
@@ -94,13 +130,13 @@ impl Change<'_> {
                 let sentence = serving.map(|it| outcome::nothing_changed(&after.name, &it));
                 let title = sentence.unwrap_or_else(|| "Nothing to do: no component changed.".into());
                 let notice = Notice { tone: Tone::Plain, title: &title, text: "", log_tail: &[] };
-                Err((StatusCode::OK, notice.markup(html! {})))
+                Err(NotSaved { status: StatusCode::OK, notice: notice.markup(html! {}), form: self.compared() })
             }
         }
     }
 }
 
-/// Whether the field of [`Change::version_field`] was made from this stored spec.
+/// Whether the version in [`Change::hidden_fields`] was made from this stored spec.
 fn is_version(field: &str, stored: &serde_json::Value) -> bool {
     SpecVersion::of(stored).to_string() == field
 }

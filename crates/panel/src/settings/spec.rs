@@ -7,8 +7,7 @@ use controller::view::AppView;
 use maud::{Markup, html};
 use web::PathParams;
 
-use super::change::Change;
-use crate::actions::key_field;
+use super::change::{Change, NotSaved};
 use crate::new_app::problem;
 use crate::request::{Fields, PageRequest, PageResult};
 use crate::ui::button::{Look, submit_as};
@@ -21,7 +20,7 @@ const TEXT: &str = "spec";
 
 pub(super) async fn show(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
     let app = request.access.app(&app).await?;
-    let editor = Editor { change: Change { request: &request, app: &app, fields: &request.query } };
+    let editor = Editor { change: Change::opened(&request, &app) };
     let text = yaml(&editor.change.current()?);
     if !request.access.identity.may_write() {
         return Ok(super::page(&request, &app.name, html! {}, read_only(&text)));
@@ -34,7 +33,7 @@ pub(super) async fn show(request: PageRequest, PathParams(app): PathParams<Strin
 /// Checks the text, or saves it.
 pub(super) async fn submit(request: PageRequest, PathParams(app): PathParams<String>, fields: Fields) -> PageResult {
     let app = request.access.app(&app).await?;
-    let editor = Editor { change: Change { request: &request, app: &app, fields: &fields } };
+    let editor = Editor { change: Change::sent(&request, &app, &fields) };
     let saves = fields.get("step") == Some("save");
     if !saves {
         request.access.dismiss_audit();
@@ -54,7 +53,8 @@ pub(super) async fn submit(request: PageRequest, PathParams(app): PathParams<Str
         return Ok(editor.answer(&text, &problems, None, editor.change.plan(&spec).await));
     }
     let saved = editor.change.save(spec, "The spec was not saved").await;
-    saved.or_else(|(status, notice)| {
+    saved.or_else(|NotSaved { status, notice, form }| {
+        let editor = Editor { change: form };
         Ok((status, editor.answer(&text, &problems, Some(notice), html! {})).into_response())
     })
 }
@@ -75,13 +75,12 @@ impl Editor<'_> {
     }
 
     fn page(&self, text: &str, problems: &Diagnostics, notice: Markup, plan: Markup) -> Response {
-        let Change { request, app, fields } = self.change;
+        let Change { request, app, .. } = self.change;
         let action = format!("/apps/{}/settings", app.name);
         let form = Form { action: &action, csrf: &request.session.csrf, preview: None }.markup(html! {
-            (key_field(fields.get("key")))
-            (self.change.version_field())
+            (self.change.hidden_fields())
             p class="hint" {
-                "A value " code { "EV[…]" } " is a secret. Leave it as it is to keep the secret, or type a new value in its place."
+                "A value " code { "EV[…]" } " is a secret. Leave it as it is to keep the secret, or type a new value in its place. Comments are not kept."
             }
             div data-checks="checked" { (editor::text_area(TEXT, "App spec in YAML", text, &listed(problems))) }
             (checked(text, problems, plan))

@@ -1,5 +1,6 @@
 //! The settings with a fake controller.
 
+use controller::ControlError;
 use controller_fake::{FakeControl, samples};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rollout::deployment::Stage;
@@ -157,6 +158,104 @@ async fn a_secret_is_written_and_never_shown() {
     *panel.control.updated.lock().expect("no panic") = true;
     let saved = panel.post(VARIABLES, &form).await;
     assert_eq!((saved.status, saved.location.as_str()), (303, "/apps/shop/deployments/3"));
+}
+
+#[tokio::test]
+async fn a_page_that_is_shown_again_replaces_a_newer_spec_only_after_a_conflict_was_shown() {
+    let before = Panel::new(shop()).await.get(SPEC).await.body;
+    let (opened, ours) = (hidden(&before, "version"), text(&before).replace("onerror", "on"));
+    let mistaken = ours.replace("instance_count", "instance_cuont");
+    let panel = Panel::new(FakeControl { spec: Some(spec(3)), ..shop() }).await;
+    for (step, text) in [("save", &mistaken), ("plan", &mistaken), ("plan", &ours)] {
+        let shown = edit(&panel, step, &opened, text).await.body;
+        assert_eq!(hidden(&shown, "version"), opened, "{step}: {shown}");
+    }
+    let conflict = edit(&panel, "save", &opened, &ours).await;
+    assert_eq!(conflict.status, 409);
+    assert_ne!(hidden(&conflict.body, "version"), opened);
+
+    let form = |name: &str| format!("version={opened}&action=add&of=web&name={name}&value=typed&type=GENERAL");
+    let wrong = panel.post(VARIABLES, &form("1B")).await;
+    assert_eq!((wrong.status, hidden(&wrong.body, "version")), (400, opened.clone()));
+    let conflict = panel.post(VARIABLES, &form("B")).await;
+    assert_eq!(conflict.status, 409);
+    assert_ne!(hidden(&conflict.body, "version"), opened);
+    assert_eq!(panel.changes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_form_gets_a_new_key_after_a_refusal_and_never_one_from_a_link() {
+    let panel = Panel::new(shop()).await;
+    for path in [format!("{SPEC}?key=linked"), format!("{VARIABLES}?action=add&of=web&key=linked")] {
+        assert_ne!(hidden(&panel.get(&path).await.body, "key"), "linked", "{path}");
+    }
+    let page = panel.get(SPEC).await.body;
+    let (version, text) = (hidden(&page, "version"), text(&page));
+    let scaled = text.replace("instance_count: 1", "instance_count: 2");
+    let mistaken = text.replace("instance_count", "instance_cuont");
+    let save = async |version: &str, text: &str| {
+        let text = utf8_percent_encode(text, NON_ALPHANUMERIC);
+        panel.post(SPEC, &format!("key=sent&step=save&version={version}&spec={text}")).await
+    };
+    let add = async |version: &str, name: &str| {
+        let form = format!("key=sent&version={version}&action=add&of=web&name={name}&value=typed&type=GENERAL");
+        panel.post(VARIABLES, &form).await
+    };
+    // Nothing was asked of the controller, or the request may still take effect.
+    for (failure, status, kept) in [
+        (None, 400, true),
+        (Some(ControlError::Unavailable("the disk is slow".into())), 503, true),
+        (Some(ControlError::Conflict("the app is pinned".into())), 409, false),
+    ] {
+        let (text, name) = if failure.is_some() { (&scaled, "B") } else { (&mistaken, "1B") };
+        let fail = || *panel.control.failure.lock().expect("no panic") = failure.as_ref().map(again);
+        fail();
+        let saved = save(&version, text).await;
+        fail();
+        for answer in [saved, add(&version, name).await] {
+            assert_eq!((answer.status, hidden(&answer.body, "key") == "sent"), (status, kept), "{}", answer.body);
+        }
+    }
+    for conflict in [save("older", &scaled).await, add("older", "B").await] {
+        assert_eq!(conflict.status, 409);
+        assert_ne!(hidden(&conflict.body, "key"), "sent");
+    }
+}
+
+fn again(error: &ControlError) -> ControlError {
+    match error {
+        ControlError::Unavailable(message) => ControlError::Unavailable(message.clone()),
+        other => ControlError::Conflict(other.to_string()),
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_was_typed_and_refused_has_to_be_typed_again() {
+    let panel = Panel::new(shop()).await;
+    let opened = panel.get(&format!("{VARIABLES}?action=change&of=web&at=0&name=KEY")).await.body;
+    assert!(opened.contains("Leave this empty to keep the value") && !opened.contains("retype"), "{opened}");
+    let form =
+        format!("version={}&action=change&of=web&at=0&name=KEY&type=SECRET&scope=RUN_TIME", hidden(&opened, "version"));
+    panel.refuse("not now");
+    let refused = panel.post(VARIABLES, &format!("{form}&value=canary")).await;
+    let before = panel.changes();
+    let empty = panel.post(VARIABLES, &format!("{form}&{}={}&value=", "retype", hidden(&refused.body, "retype"))).await;
+    assert!(empty.body.contains("Type the value of KEY again"), "{}", empty.body);
+    assert_eq!((refused.status, empty.status, panel.changes()), (409, 400, before), "the old value is not taken");
+    for body in [refused.body, empty.body] {
+        assert!(body.contains("Type it again") && body.contains(" required") && !body.contains("canary"), "{body}");
+        assert_eq!(hidden(&body, "retype"), "yes");
+    }
+    *panel.control.updated.lock().expect("no panic") = true;
+    assert_eq!(panel.post(VARIABLES, &format!("{form}&retype=yes&value=canary")).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_text_of_many_lines_is_sent_back_with_few_numbers() {
+    let panel = Panel::new(shop()).await;
+    let refused = panel.post(SPEC, &format!("step=plan&spec={}", "\n".repeat(1_000_000))).await;
+    assert!(refused.status == 200 && refused.body.len() < 2_000_000, "{}: {}", refused.status, refused.body.len());
+    assert_eq!(panel.post(SPEC, &format!("step=plan&spec={}", "\n".repeat(1024 * 1024))).await.status, 413);
 }
 
 #[tokio::test]

@@ -94,6 +94,9 @@ fn variable(name: &str, fields: &Fields, before: Option<&EnvVar>) -> Result<EnvV
     };
     let was_secret = before.is_some_and(EnvVar::is_secret);
     let value = match before {
+        _ if text.is_empty() && fields.has(RETYPE) => {
+            return Err(format!("Type the value of {name} again. A secret is never sent back to the page."));
+        }
         Some(before) if text.is_empty() && is_secret && was_secret => before.value.clone(),
         _ if text.is_empty() && is_secret => return Err(format!("The secret {name} needs a value.")),
         _ if text.is_empty() && was_secret => {
@@ -113,6 +116,8 @@ fn variable(name: &str, fields: &Fields, before: Option<&EnvVar>) -> Result<EnvV
     })
 }
 
+/// A field of a form that was shown again without the secret that was typed. An empty value does not mean the old one then.
+pub(super) const RETYPE: &str = "retype";
 /// The word for a secret in forms.
 pub(super) const SECRET: &str = "SECRET";
 /// The word for a value that may be shown.

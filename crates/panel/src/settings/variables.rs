@@ -6,9 +6,8 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use web::{HttpError, Needs, PathParams};
 
-use super::change::Change;
-use super::variable::{Edit, GENERAL, SCOPES, SECRET, edited, found, scope};
-use crate::actions::key_field;
+use super::change::{Change, NotSaved};
+use super::variable::{Edit, GENERAL, RETYPE, SCOPES, SECRET, edited, found, scope};
 use crate::request::{Fields, PageRequest, PageResult};
 use crate::ui::button::{self, Look};
 use crate::ui::card;
@@ -22,7 +21,7 @@ const SHOWN: usize = 200;
 
 pub(super) async fn show(request: PageRequest, PathParams(app): PathParams<String>) -> PageResult {
     let app = request.access.app(&app).await?;
-    let change = Change { request: &request, app: &app, fields: &request.query };
+    let change = Change::opened(&request, &app);
     let spec = change.current()?;
     let dialogue = match Edit::of(&request.query) {
         Some(edit) => {
@@ -40,7 +39,7 @@ pub(super) async fn show(request: PageRequest, PathParams(app): PathParams<Strin
 /// Shows the plan of a form, or saves the changed spec.
 pub(super) async fn submit(request: PageRequest, PathParams(app): PathParams<String>, fields: Fields) -> PageResult {
     let app = request.access.app(&app).await?;
-    let change = Change { request: &request, app: &app, fields: &fields };
+    let change = Change::sent(&request, &app, &fields);
     let saves = fields.get("step") != Some("plan");
     if !saves {
         request.access.dismiss_audit();
@@ -59,7 +58,7 @@ pub(super) async fn submit(request: PageRequest, PathParams(app): PathParams<Str
         return Ok(dialogue.answer(html! {}, dialogue.planned(&parsed).await));
     }
     let saved = change.save(parsed.spec, "Nothing was changed").await;
-    saved.or_else(|(status, notice)| Ok(dialogue.refused(status, notice)))
+    saved.or_else(|NotSaved { status, notice, form }| Ok(Dialogue { change: form, ..dialogue }.refused(status, notice)))
 }
 
 /// Why the form cannot be saved as it is, while a person fills it in.
@@ -144,7 +143,7 @@ impl Dialogue<'_> {
         };
         let name = before.map_or("", |it| it.key.as_str());
         let kind = if before.is_some_and(EnvVar::is_secret) { SECRET } else { GENERAL };
-        let typed = Typed { name, value, kind, scope: before.map_or(SCOPES[0].1, |it| scope(it).0) };
+        let typed = Typed { name, value, kind, scope: before.map_or(SCOPES[0].1, |it| scope(it).0), is_dropped: false };
         let removed = (self.edit == Edit::Remove).then(|| edited(self.spec, self.edit, self.change.fields));
         let plan = match removed {
             Some(Ok(parsed)) => self.planned(&parsed).await,
@@ -162,8 +161,11 @@ impl Dialogue<'_> {
     fn again(&self, notice: Markup, plan: Markup) -> Markup {
         let fields = self.change.fields;
         let text = |name: &str| fields.get(name).unwrap_or_default();
-        let value = if text("type") == SECRET { "" } else { text("value") };
-        self.markup(Typed { name: text("name"), value, kind: text("type"), scope: text("scope") }, notice, plan)
+        let is_secret = text("type") == SECRET;
+        let is_dropped = is_secret && !text("value").is_empty() || fields.has(RETYPE);
+        let value = if is_secret { "" } else { text("value") };
+        let typed = Typed { name: text("name"), value, kind: text("type"), scope: text("scope"), is_dropped };
+        self.markup(typed, notice, plan)
     }
 
     fn answer(&self, notice: Markup, plan: Markup) -> Response {
@@ -179,7 +181,7 @@ impl Dialogue<'_> {
     }
 
     fn markup(&self, typed: Typed<'_>, notice: Markup, plan: Markup) -> Markup {
-        let Change { request, app, fields } = self.change;
+        let Change { request, app, fields, .. } = self.change;
         let owner = fields.get("of").unwrap_or_default();
         let of = if owner.is_empty() { "all components" } else { owner };
         let address = address(&app.name);
@@ -190,8 +192,7 @@ impl Dialogue<'_> {
         };
         let look = if self.edit == Edit::Remove { Look::Danger } else { Look::Primary };
         let form = Form { action: &address, csrf: &request.session.csrf, preview: None }.markup(html! {
-            (key_field(fields.get("key")))
-            (self.change.version_field())
+            (self.change.hidden_fields())
             input type="hidden" name="action" value=(self.edit.word());
             input type="hidden" name="of" value=(owner);
             @if self.edit != Edit::Add {
@@ -232,12 +233,15 @@ struct Typed<'a> {
     value: &'a str,
     kind: &'a str,
     scope: &'a str,
+    /// A secret was typed, which is not sent back to the page.
+    is_dropped: bool,
 }
 
 impl Typed<'_> {
     fn fields(&self, edit: Edit) -> Markup {
         let is_kept = edit == Edit::Change && self.kind == SECRET;
         let hint = match is_kept {
+            _ if self.is_dropped => "Type it again: a secret is never sent back to the page.",
             true => "Leave this empty to keep the value, which cannot be shown.",
             false => "May refer to other values: ${db.DATABASE_URL}, ${APP_URL}.",
         };
@@ -248,7 +252,8 @@ impl Typed<'_> {
         ];
         html! {
             @if edit == Edit::Add { (Field { name: "name", label: "Key", value: self.name, required: true, ..Field::default() }.markup()) }
-            (Field { name: "value", label: "Value", hint, value: self.value, input: Input::Lines(3), ..Field::default() }.markup())
+            (Field { name: "value", label: "Value", hint, value: self.value, input: Input::Lines(3), required: self.is_dropped, ..Field::default() }.markup())
+            @if self.is_dropped { input type="hidden" name=(RETYPE) value="yes"; }
             (Field { name: "type", label: "Type", value: self.kind, input: Input::Choice(&kinds), ..Field::default() }.markup())
             (Field { name: "scope", label: "Scope", value: self.scope, input: Input::Choice(&scopes), ..Field::default() }.markup())
         }
