@@ -9,6 +9,7 @@ mod logs;
 mod pages;
 mod refused;
 mod safety;
+mod sending;
 mod settings;
 mod texts;
 mod tokens;

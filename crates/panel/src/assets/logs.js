@@ -187,5 +187,10 @@
   get('log-next').addEventListener('click', () => find(1));
   get('log-choice').addEventListener('change', (event) => event.currentTarget.requestSubmit());
 
-  connect();
+  // Browsers allow few connections per server, so a page that is not seen keeps none.
+  document.addEventListener('visibilitychange', () => {
+    if (document.hidden) source?.close();
+    else if (!end) connect();
+  });
+  if (!document.hidden) connect();
 })();

@@ -93,25 +93,52 @@
 
   const loading = new Map();
 
-  // Replaces the element with this id by the one in the page at `url`.
-  async function part(url, id, options) {
+  // Replaces the element with this id by the one in the page at `url`. `form`: only within this form, as long as it is there.
+  async function part(url, id, form, options) {
+    const find = () => (form ? form.isConnected && form.querySelector(`#${CSS.escape(id)}`) : byId(id)) || null;
     loading.get(id)?.abort();
     const request = new AbortController();
     loading.set(id, request);
-    byId(id)?.setAttribute('aria-busy', 'true');
+    find()?.setAttribute('aria-busy', 'true');
     try {
       const response = await fetch(url, { headers: { 'x-part': 'dialog' }, signal: request.signal, ...options });
+      if (response.status === 401 && form) throw new SignedOut();
       if (response.status === 401) return location.reload();
       const answer = parse(await response.text()), next = answer.getElementById(id);
       if (!next) throw new Error(answer.querySelector('.notice p')?.textContent ?? `The server answered with status ${response.status}. Reload the page.`);
       next.removeAttribute('data-load');
-      replace(byId(id), next);
+      replace(find(), next);
     } catch (error) {
-      const old = byId(id);
+      const old = find();
       if (request.signal.aborted || !old) return;
       old.removeAttribute('aria-busy');
-      old.textContent = error instanceof TypeError ? 'The server did not answer. Try again in a moment.' : error.message;
+      explain(old, error);
     }
+  }
+
+  // Sessions
+
+  // The session has ended. The page stays as it is, with what was typed.
+  class SignedOut extends Error {}
+
+  // Shows in `place` why something was not sent.
+  function explain(place, error) {
+    if (!(error instanceof SignedOut)) {
+      place.textContent = error instanceof TypeError || error.name === 'TimeoutError' ? 'The server did not answer. Try again in a moment.' : error.message;
+      return;
+    }
+    const link = document.createElement('a');
+    Object.assign(link, { href: '/sign-in', target: '_blank', textContent: 'Sign in in another tab' });
+    place.replaceChildren('You are signed out, so nothing was sent. What you typed is still here. ', link, ', then try again here.');
+  }
+
+  // Gives the forms of the page the CSRF token of the session, which another tab may have replaced. Fails if there is none.
+  async function renewSession() {
+    const response = await fetch('/session', { cache: 'no-store', signal: AbortSignal.timeout(10000) });
+    if (response.status === 401) throw new SignedOut();
+    if (!response.ok) throw new Error(`The server answered with status ${response.status}. Try again in a moment.`);
+    const token = await response.text();
+    document.querySelectorAll('input[name="csrf"]').forEach((field) => { field.value = token; });
   }
 
   // Dialogues
@@ -147,57 +174,95 @@
     (opener && counterpart(opener, document.body) || main).focus();
   }
 
+  // The request for the dialogue that a person wants to see. A click on another link replaces it.
+  let opening = null;
+
   async function open(link) {
     const href = link.getAttribute('href');
-    const shown = openDialog();
-    if (!shown) opener = link.closest('.menu')?.querySelector('summary') ?? link;
+    if (!openDialog()) opener = link.closest('.menu')?.querySelector('summary') ?? link;
+    opening?.abort();
+    const request = opening = new AbortController();
     try {
-      const response = await fetch(link.href, { headers: { 'x-part': 'dialog' } });
+      const response = await fetch(link.href, { headers: { 'x-part': 'dialog' }, signal: request.signal });
       const next = parse(await response.text()).querySelector('dialog');
+      if (request.signal.aborted) return;
       if (response.redirected || !next) return location.assign(link.href);
-      if (shown) history.replaceState(history.state, '', href);
+      if (openDialog()) history.replaceState(history.state, '', href);
       else history.pushState({ dialog: true }, '', href);
       show(next, false);
     } catch {
-      location.assign(link.href);
+      if (!request.signal.aborted) location.assign(link.href);
     }
   }
 
-  async function send(form, submitter, dialog) {
+  async function send(form, submitter) {
     const fields = new URLSearchParams(new FormData(form, submitter));
     const action = new URL(submitter?.getAttribute('formaction') ?? form.getAttribute('action'), location.href);
     const isGet = (submitter?.getAttribute('formmethod') ?? form.getAttribute('method')) === 'get';
     if (isGet) fields.forEach((value, name) => name !== 'csrf' && action.searchParams.append(name, value));
     try {
+      await renewSession();
+      fields.set('csrf', form.elements.csrf.value);
+    } catch (error) {
+      return refuse(form, error);
+    }
+    try {
       const response = await fetch(action, { headers: { 'x-part': 'dialog' }, ...(isGet ? {} : { method: 'POST', body: fields }) });
       if (response.redirected) return location.assign(response.url);
       const next = parse(await response.text()).querySelector('dialog');
-      if (next) return show(next, true);
-      problem(dialog, `The server refused this: it answered with status ${response.status}. Reload the page and try again.`);
+      // A dialogue without a form would discard what was typed.
+      if (next?.querySelector('form')) return show(next, true);
+      const why = next?.querySelector('.notice p')?.textContent;
+      refuse(form, new Error(why ?? `The server refused this: it answered with status ${response.status}. Reload the page and try again.`));
     } catch {
-      problem(dialog, 'The server did not answer, so this may or may not have started. Look at the page before you try again.');
+      refuse(form, new Error('The server did not answer, so this may or may not have started. Look at the page before you try again.'));
     }
-    form.removeAttribute('aria-busy');
   }
 
-  function problem(dialog, text) {
-    const notice = document.createElement('p');
+  // Shows why a form was not carried out: at the top of its dialogue, or at its end.
+  function refuse(form, error) {
+    form.ariaBusy = null;
+    const notice = document.createElement('p'), dialog = form.closest('dialog:modal');
     notice.className = 'notice bad';
     notice.setAttribute('role', 'alert');
-    notice.textContent = text;
-    dialog.querySelector(':scope > .notice.bad:not(div)')?.remove();
-    dialog.querySelector('header').after(notice);
+    explain(notice, error);
+    (dialog ?? form).querySelector(':scope > .notice.bad:not(div)')?.remove();
+    if (dialog) dialog.querySelector('header').after(notice);
+    else form.append(notice);
   }
+
+  // Forms that leave the page, after a look at the session.
+  const ready = new WeakSet();
+
+  async function leave(form, submitter) {
+    try {
+      await renewSession();
+    } catch (error) {
+      return refuse(form, error);
+    }
+    form.ariaBusy = null;
+    if (!form.isConnected) return;
+    ready.add(form);
+    form.requestSubmit(submitter);
+  }
+
+  // How long a second click sends nothing. A browser does not tell a page that a person pressed Stop.
+  const BUSY_MS = 5000;
 
   document.addEventListener('submit', (event) => {
     const form = event.target;
     // A second click, while the first is on its way, sends nothing.
     if (form.ariaBusy === 'true') return event.preventDefault();
     form.ariaBusy = 'true';
-    const dialog = form.closest('dialog:modal');
-    if (!dialog) return;
-    event.preventDefault();
-    send(form, event.submitter, dialog);
+    if (form.closest('dialog:modal')) {
+      event.preventDefault();
+      send(form, event.submitter);
+    } else if (form.elements.csrf?.value && !form.matches('.account') && !ready.delete(form)) {
+      event.preventDefault();
+      leave(form, event.submitter);
+    } else {
+      setTimeout(() => { form.ariaBusy = null; }, BUSY_MS);
+    }
   });
   addEventListener('pageshow', () => document.querySelectorAll('form[aria-busy]').forEach((form) => { form.ariaBusy = null; }));
   addEventListener('popstate', () => {
@@ -271,7 +336,7 @@
     if (!form) return;
     const url = new URL(form.dataset.preview, location.href);
     new FormData(form).forEach((value, name) => name !== 'csrf' && url.searchParams.append(name, value));
-    part(url, form.dataset.shows);
+    part(url, form.dataset.shows, form);
   });
 
   document.addEventListener('input', ({ target }) => {
@@ -286,10 +351,13 @@
   let checking = 0;
   function checkSoon(form, shows) {
     clearTimeout(checking);
-    checking = setTimeout(() => {
+    checking = setTimeout(async () => {
+      // Another tab may have signed in. If there is no session, the answer to the check says so.
+      await renewSession().catch(() => {});
+      if (!form.isConnected) return;
       const fields = new URLSearchParams(new FormData(form));
       fields.set('step', 'plan');
-      part(form.getAttribute('action'), shows, { method: 'POST', body: fields });
+      part(form.getAttribute('action'), shows, form, { method: 'POST', body: fields });
     }, 500);
   }
 
@@ -301,7 +369,7 @@
   }
 
   function number(area) {
-    const lines = area.value.split('\n').length;
+    const lines = Math.min(10000, area.value.split('\n').length);
     const numbers = area.parentElement.querySelector('.numbers');
     area.rows = Math.max(12, lines + 1);
     while (numbers.childElementCount > lines) numbers.lastElementChild.remove();

@@ -207,7 +207,9 @@ fn plain(code: &str) -> &str {
 pub(super) fn own_path(path: &str) -> &str {
     let is_own = path.starts_with('/') && !path.starts_with("//");
     let is_plain = path.bytes().all(|it| it.is_ascii_graphic() && it != b'\\');
-    if is_own && is_plain { path } else { "/" }
+    // A page leads to neither.
+    let is_page = path != "/sign-out" && path != "/session";
+    if is_own && is_plain && is_page { path } else { "/" }
 }
 
 #[cfg(test)]
@@ -222,6 +224,8 @@ mod tests {
         for other in [
             "",
             "apps",
+            "/sign-out",
+            "/session",
             "//evil.example",
             "///evil.example",
             "/\\evil.example",
