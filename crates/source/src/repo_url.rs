@@ -50,13 +50,12 @@ pub enum RepoUrlError {
     },
     /// A local path that is in none of the allowed directories.
     #[error(
-        "{path} is not inside a directory for local sources; start Boatyard with --local-sources {suggestion} to allow it"
+        "{path} is not inside a directory for local sources; whoever runs Boatyard can allow one: boatyard serve \
+         --local-sources DIR"
     )]
     OutsideLocalSources {
         /// The path with all links resolved.
         path: String,
-        /// The directory to allow.
-        suggestion: String,
     },
     /// A local path that does not exist or cannot be read.
     #[error("{path} cannot be opened: {why}")]
@@ -108,8 +107,7 @@ fn local(path: &str, rules: &UrlRules) -> Result<RepoUrl, RepoUrlError> {
     let unreadable = |why: String| RepoUrlError::Unreadable { path: path.to_owned(), why };
     let resolved = Path::new(path).canonicalize().map_err(|error| unreadable(io_reason(&error)))?;
     if !is_inside(&resolved, &rules.local_sources) {
-        let suggestion = resolved.parent().unwrap_or(&resolved).display().to_string();
-        return Err(RepoUrlError::OutsideLocalSources { path: resolved.display().to_string(), suggestion });
+        return Err(RepoUrlError::OutsideLocalSources { path: resolved.display().to_string() });
     }
     let text = resolved.to_str().ok_or_else(|| unreadable("its name is not UTF-8".to_owned()))?.to_owned();
     Ok(RepoUrl { text, location: RepoLocation::Local { path: resolved } })

@@ -11,8 +11,7 @@ use crate::ui::form::confirm;
 
 pub(super) fn content(form: &ActionForm<'_>) -> Markup {
     let name = &form.app.name;
-    let typed = form.fields.get("confirm");
-    let error = if typed.is_some_and(|it| it != name) { "This is not the name of the app." } else { "" };
+    let error = if typed(form).is_some_and(|it| it != name) { "This is not the name of the app." } else { "" };
     let content = html! {
         p { "Its instances get no new requests, finish the open ones and stop. Then its containers, images, logs and records are \
              removed. This cannot be undone." }
@@ -34,10 +33,15 @@ fn volumes(spec: &AppSpec) -> String {
 
 pub(super) async fn perform(form: &ActionForm<'_>) -> Result<(), HttpError> {
     let name = &form.app.name;
-    if form.fields.get("confirm") != Some(name) {
+    if typed(form) != Some(name) {
         return Err(HttpError::bad_request(format!("the app was not deleted. To confirm, type its name: {name}")));
     }
     Ok(form.request.access.control.delete_app(&form.app.id).await?)
+}
+
+/// The name without spaces around it, which a copied text may have. The script ignores them, too.
+fn typed<'a>(form: &ActionForm<'a>) -> Option<&'a str> {
+    form.fields.get("confirm").map(str::trim)
 }
 
 #[cfg(test)]

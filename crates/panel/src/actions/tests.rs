@@ -19,7 +19,7 @@ async fn a_form_carries_out_its_action_and_leads_to_the_live_page() {
         ("commit", "", "commit_rollback".into(), "/apps/shop"),
         ("revert", "", "revert_rollback".into(), live),
         ("deployments/2/cancel", "", format!("cancel {second}"), live),
-        ("delete", "confirm=shop", format!("delete {}", samples::APP), "/"),
+        ("delete", "confirm=+shop+", format!("delete {}", samples::APP), "/"),
     ];
     for (action, fields, call, location) in cases {
         let panel = Panel::new(FakeControl::default()).await;

@@ -1,5 +1,7 @@
 //! The spec of an app with one service, built by the Dockerfile of a repository.
 
+use std::num::NonZeroU16;
+
 use app_spec::{AppSpec, Common, GitSource, Service, Source};
 use maud::{Markup, html};
 
@@ -39,7 +41,7 @@ pub(super) fn fields(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
 pub(super) fn spec(fields: &Fields) -> Result<String, Refusal> {
     let address = fields.get("address").map(|it| it.trim().trim_end_matches('/')).filter(|it| !it.is_empty());
     let address = address.ok_or_else(|| ("address", "Paste the address of a repository.".to_owned()))?;
-    let port = fields.get("port").map(|it| it.trim().parse::<u16>().map_err(|_| it)).transpose();
+    let port = fields.get("port").map(|it| it.trim().parse::<NonZeroU16>().map_err(|_| it)).transpose();
     let port = port.map_err(|it| ("port", format!("{it:?} is not a port. It is a number from 1 to 65535.")))?;
     let given = |name: &str| fields.get(name).map(|it| it.trim().to_owned());
     let common = Common {
@@ -48,7 +50,7 @@ pub(super) fn spec(fields: &Fields) -> Result<String, Refusal> {
         dockerfile_path: Some(given("dockerfile").unwrap_or_else(|| "Dockerfile".into())),
         ..Common::default()
     };
-    let service = Service { common, http_port: Some(port.unwrap_or(8080)), ..Service::default() };
+    let service = Service { common, http_port: Some(port.map_or(8080, NonZeroU16::get)), ..Service::default() };
     let name = given("name").unwrap_or_else(|| app_name(address));
     let spec = AppSpec { name, services: vec![service], ..AppSpec::default() };
     Ok(spec.to_yaml(&|_, _| String::new()))
@@ -101,9 +103,12 @@ mod tests {
 
     #[test]
     fn a_missing_address_and_a_wrong_port_are_refused() {
-        for (query, field) in
-            [("address=+&port=80", "address"), ("address=https://example.com/shop&port=70000", "port"), ("", "address")]
-        {
+        for (query, field) in [
+            ("address=+&port=80", "address"),
+            ("address=https://example.com/shop&port=70000", "port"),
+            ("address=https://example.com/shop&port=0", "port"),
+            ("", "address"),
+        ] {
             let refusal = spec(&Fields::of(query)).expect_err("refused");
             assert_eq!(refusal.0, field, "{query}");
             assert!(super::fields(&Fields::of(query), Some(&refusal)).into_string().contains("class=\"error\""));
