@@ -98,7 +98,7 @@ mod tests {
             ("é: 1", 9, "é: 1".into(), 4),
             (&long, 500, format!("…{before}X{}…", &after[1..]), AROUND + 1),
             (&long, 0, format!("{before}…"), 0),
-            (&long, 1000, format!("…{after}"), AROUND + 1),
+            (&long, 1001, format!("…{after}"), AROUND + 1),
         ] {
             let expected = (shown, format!("{}^", " ".repeat(caret)));
             assert_eq!(around(line, column), expected, "{column} of {line}");
