@@ -1,0 +1,88 @@
+//! The languages, and the order in which they are tried.
+
+mod static_files;
+
+use std::fmt;
+
+use crate::project::Project;
+use crate::request::Request;
+use crate::undetected::Undetected;
+
+/// A language that detection knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Files that are served as they are.
+    StaticFiles,
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::StaticFiles => "static files",
+        })
+    }
+}
+
+/// What was detected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detected {
+    /// The language.
+    pub language: Language,
+    /// Each decision with its reason, for the build log.
+    pub findings: Vec<Finding>,
+    /// The Dockerfile.
+    pub dockerfile: String,
+    /// The detected start command. `None` for static sites, and if the app spec has a `run_command`.
+    pub start: Option<String>,
+}
+
+/// One decision of the detection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was decided, for example "package manager pnpm".
+    pub what: String,
+    /// The reason, for example "pnpm-lock.yaml".
+    pub because: String,
+}
+
+impl Finding {
+    pub(crate) fn new(what: impl Into<String>, because: impl Into<String>) -> Self {
+        Self { what: what.into(), because: because.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.what, self.because)
+    }
+}
+
+/// One language: whether a project is of it, and how it is built.
+struct Module {
+    language: Language,
+    /// Values of `environment_slug`.
+    slugs: &'static [&'static str],
+    /// Files that show the language, for people.
+    looks_for: &'static str,
+    /// The file that shows the language.
+    evidence: fn(&Project) -> Option<String>,
+    build: fn(&Project, &Request<'_>) -> Result<Detected, Undetected>,
+}
+
+/// In the order in which they are tried. Languages whose projects often contain a `package.json` for their assets come
+/// before Node.js, and static files come last, because every web project may contain an `index.html`.
+const MODULES: &[Module] = &[static_files::MODULE];
+
+/// Detects the language of a project and writes a Dockerfile. Errors: [`Undetected`].
+pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
+    let hinted = MODULES.iter().filter(|it| request.slug.is_some_and(|slug| it.slugs.contains(&slug)));
+    // The hint decides only between languages for which there is evidence.
+    let module = hinted.chain(MODULES).find(|it| (it.evidence)(project).is_some());
+    let module = module.ok_or_else(|| Undetected::Nothing {
+        looked_for: MODULES.iter().map(|it| it.looks_for).collect::<Vec<_>>().join(", "),
+    })?;
+    let evidence = (module.evidence)(project).expect("the module was chosen by it");
+    let mut detected = (module.build)(project, request)?;
+    detected.findings.insert(0, Finding::new(module.language.to_string(), evidence));
+    Ok(detected)
+}

@@ -1,0 +1,29 @@
+//! Detects the language of a source that has no Dockerfile, and writes a Dockerfile for it.
+//!
+//! Everything here is a function of a [`Project`] (names and texts of files) and a [`Request`] (what the app spec says).
+//! There is no I/O: the caller reads the files and builds the image. The Dockerfile has several stages, installs
+//! dependencies before it copies the sources, keeps downloads in cache mounts, and runs as a user without rights.
+//!
+//! In reading order:
+//! - [`project`]: the files of a source;
+//! - [`request`]: what the app spec says about the component;
+//! - [`bases`]: the base images, in one table;
+//! - [`languages`]: one module per language, and the order in which they are tried;
+//! - [`dockerfile`]: writes the text;
+//! - [`procfile`]: start commands from a `Procfile`;
+//! - [`undetected`]: what to do if nothing was recognized.
+#![warn(missing_docs)]
+
+mod bases;
+mod dockerfile;
+mod languages;
+mod procfile;
+mod project;
+mod request;
+mod undetected;
+
+pub use bases::{Bases, InvalidBase};
+pub use languages::{Detected, Finding, Language, detect};
+pub use project::{Project, is_wanted};
+pub use request::{Kind, Request};
+pub use undetected::Undetected;
