@@ -1,7 +1,11 @@
 //! Writes the text of a Dockerfile. The frontends of all engines since 20.10 read it: it has no here-documents and no
 //! `# syntax` line.
 
-use crate::request::Request;
+use crate::bases::Base;
+use crate::request::{Kind, Request};
+
+/// Where the app lies in every stage, as on App Platform.
+pub(crate) const WORKDIR: &str = "/workspace";
 
 /// A Dockerfile that grows line by line.
 pub(crate) struct Dockerfile<'a> {
@@ -15,23 +19,72 @@ impl<'a> Dockerfile<'a> {
         Self { request, text: format!("# {because}\n") }
     }
 
-    /// Begins a stage that builds. It gets the variables of the build.
-    pub fn build_stage(&mut self, base: &str, version: &str, name: &str) {
-        self.line(&format!("\nFROM {} AS {name}", self.request.bases.image(base, version)));
+    /// Begins a stage that builds, in [`WORKDIR`]. It gets the variables of the build.
+    pub fn build_stage(&mut self, base: &Base, version: &str, name: &str) {
+        self.stage(&self.request.bases.build_image(base, version), name);
+    }
+
+    /// Begins a stage on an image or an earlier stage, in [`WORKDIR`]. It gets the variables of the build.
+    pub fn stage(&mut self, image: &str, name: &str) {
+        self.line(&format!("\nFROM {image} AS {name}"));
         for key in &self.request.build_args {
             self.line(&format!("ARG {key}"));
         }
+        self.line(&format!("WORKDIR {WORKDIR}"));
     }
 
     /// Begins the last stage, which runs. It gets no variable of the build, so that none is in the image's history.
-    pub fn final_stage(&mut self, base: &str, version: &str) {
-        self.line(&format!("\nFROM {}", self.request.bases.image(base, version)));
+    /// Call [`Self::user`] before anything is copied to it.
+    pub fn final_stage(&mut self, base: &Base, version: &str) {
+        self.final_stage_from(&self.request.bases.run_image(base, version));
+    }
+
+    /// Begins the last stage on an image or an earlier stage that has no variables of the build.
+    pub fn final_stage_from(&mut self, image: &str) {
+        self.line(&format!("\nFROM {image}"));
+        // The platform sets the variable too. Without it, the image would run on the platform only.
+        if self.request.kind == Kind::Service {
+            self.line("ENV PORT=8080");
+        }
+    }
+
+    /// Makes the user `app`, who owns [`WORKDIR`]. [`Self::copy_app`] copies for this user, and [`Self::start`] runs as it.
+    pub fn user(&mut self) {
+        // Official images of languages have a user of their own with the identifier 1000.
+        self.line(&format!(
+            "RUN useradd --create-home --uid 2000 app && install --directory --owner=app --group=app {WORKDIR}"
+        ));
+        self.line(&format!("WORKDIR {WORKDIR}"));
+    }
+
+    /// Copies from an earlier stage to [`WORKDIR`] or below, for the user.
+    pub fn copy_app(&mut self, stage: &str, from: &str, to: &str) {
+        self.line(&format!("COPY --from={stage} --chown=app:app {from} {to}"));
+    }
+
+    /// Adds a comment.
+    pub fn comment(&mut self, text: &str) {
+        self.line(&format!("# {text}"));
     }
 
     /// Adds a line as it is.
     pub fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
+    }
+
+    /// Copies these files and directories of the source, each to the same path. `[…]`, because names may contain spaces.
+    pub fn copy_each<'p>(&mut self, paths: impl IntoIterator<Item = &'p str>) {
+        // One instruction for the files beside each other.
+        let mut by_directory = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+        for path in paths {
+            by_directory.entry(path.rsplit_once('/').map_or("", |(directory, _)| directory)).or_default().push(path);
+        }
+        for (directory, mut paths) in by_directory {
+            let to = format!("./{directory}{}", if directory.is_empty() { "" } else { "/" });
+            paths.push(&to);
+            self.line(&format!("COPY {}", serde_json::json!(paths)));
+        }
     }
 
     /// Runs a shell command in a stage that builds, with the build's secrets as variables. `caches`: directories that
@@ -63,13 +116,95 @@ impl<'a> Dockerfile<'a> {
         }
     }
 
-    /// The default command of the image. A shell expands its variables and then becomes the program.
-    pub fn start(&mut self, command: &str) {
-        self.line(&format!("CMD {}", serde_json::json!(["/bin/sh", "-c", command])));
+    /// Installs packages of Debian, unless `test`, a shell condition, says that they are there. So an operator's image
+    /// that has them needs no mirror.
+    pub fn packages(&mut self, test: &str, packages: &[&str]) {
+        self.line(&format!(
+            "RUN {test} || (apt-get update && apt-get install --yes --no-install-recommends {} && rm -rf /var/lib/apt/lists/*)",
+            packages.join(" ")
+        ));
+    }
+
+    /// Writes a small text file, in any stage.
+    pub fn file(&mut self, path: &str, text: &str) {
+        let mut line = "RUN printf '%s\\n'".to_owned();
+        for it in text.lines() {
+            line.push_str(&format!(" \\\n    '{}'", it.replace('\'', r"'\''")));
+        }
+        self.line(&format!("{line} \\\n    >{path}"));
+    }
+
+    /// Switches to the user. `command`: the default command of the image, run by a shell, which expands its variables.
+    /// `None`: the app spec has the command.
+    pub fn start(&mut self, command: Option<&str>) {
+        self.line("USER app");
+        if let Some(command) = command {
+            self.line(&format!("CMD {}", serde_json::json!(["/bin/sh", "-c", command])));
+        }
     }
 
     /// The finished text.
     pub fn text(self) -> String {
         self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Bases;
+    use crate::bases::NODE;
+
+    fn written(write: impl FnOnce(&mut Dockerfile<'_>)) -> String {
+        let bases = Bases::default();
+        let mut request = Request::new("web", Kind::Service, &bases);
+        request.build_args = vec!["GREETING"];
+        request.build_secrets = vec!["TOKEN"];
+        request.cache_scope = "app";
+        let mut dockerfile = Dockerfile::new(&request, "test");
+        write(&mut dockerfile);
+        dockerfile.text()
+    }
+
+    #[test]
+    fn only_stages_that_build_get_the_variables_of_the_build() {
+        let text = written(|it| {
+            it.build_stage(&NODE, "22", "build");
+            it.run("make", &["/root/.npm"]);
+            it.final_stage(&NODE, "22");
+            it.user();
+            it.start(Some("node ."));
+        });
+        let (build, run) = text.split_once("FROM node:22-slim").unwrap_or_default();
+        assert!(build.contains("ARG GREETING\n"), "{text}");
+        assert!(build.contains("RUN --mount=type=cache,id=app-root-.npm,target=/root/.npm,sharing=locked --mount=type=secret,id=TOKEN if [ -f"), "{text}");
+        assert!(!run.contains("GREETING") && !run.contains("TOKEN"), "{text}");
+        assert!(run.ends_with("USER app\nCMD [\"/bin/sh\",\"-c\",\"node .\"]\n"), "{text}");
+    }
+
+    #[test]
+    fn commands_with_line_breaks_and_odd_beginnings_stay_one_instruction() {
+        for command in ["one\ntwo", "cat <<EOF", "[ -f x ]", "--flag", "a \\"] {
+            let text = written(|it| it.run(command, &[]));
+            assert_eq!(text.lines().count(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn files_beside_each_other_are_copied_by_one_instruction() {
+        let text = written(|it| it.copy_each(["package.json", "packages/a/package.json", "with space.lock"]));
+        assert_eq!(
+            text,
+            "# test\nCOPY [\"package.json\",\"with space.lock\",\"./\"]\nCOPY [\"packages/a/package.json\",\"./packages/a/\"]\n"
+        );
+    }
+
+    #[test]
+    fn a_file_is_written_without_a_here_document() {
+        let text = written(|it| it.file("/etc/x", "a 'b' $c\n\nd"));
+        assert_eq!(
+            text,
+            "# test\nRUN printf '%s\\n' \\\n    'a '\\''b'\\'' $c' \\\n    '' \\\n    'd' \\\n    >/etc/x\n"
+        );
     }
 }

@@ -4,13 +4,20 @@ mod static_files;
 
 use std::fmt;
 
+use crate::procfile;
 use crate::project::Project;
-use crate::request::Request;
+use crate::request::{Kind, Request};
 use crate::undetected::Undetected;
 
 /// A language that detection knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
+    /// PHP, served by Apache.
+    Php,
+    /// Node.js, also for sites that it builds.
+    Node,
+    /// Sites that Hugo builds.
+    Hugo,
     /// Files that are served as they are.
     StaticFiles,
 }
@@ -18,6 +25,9 @@ pub enum Language {
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Php => "PHP",
+            Self::Node => "Node.js",
+            Self::Hugo => "Hugo",
             Self::StaticFiles => "static files",
         })
     }
@@ -32,8 +42,11 @@ pub struct Detected {
     pub findings: Vec<Finding>,
     /// The Dockerfile.
     pub dockerfile: String,
-    /// The detected start command. `None` for static sites, and if the app spec has a `run_command`.
+    /// The start command of the image, through a shell. `None` for static sites, and if the app spec has a
+    /// `run_command`: then the image has no command of its own.
     pub start: Option<String>,
+    /// For static sites: the directory of the image that contains the built files.
+    pub site: Option<&'static str>,
 }
 
 /// One decision of the detection.
@@ -85,4 +98,39 @@ pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Unde
     let mut detected = (module.build)(project, request)?;
     detected.findings.insert(0, Finding::new(module.language.to_string(), evidence));
     Ok(detected)
+}
+
+/// A start command and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub command: String,
+    pub because: String,
+}
+
+impl Start {
+    pub(crate) fn new(command: impl Into<String>, because: impl Into<String>) -> Self {
+        Self { command: command.into(), because: because.into() }
+    }
+
+    /// The start command of a component: the `run_command`, else a line of the `Procfile`, else what `detect` finds.
+    pub(crate) fn of(project: &Project, request: &Request<'_>, detect: impl FnOnce() -> Option<Self>) -> Option<Self> {
+        if let Some(command) = request.run_command {
+            return Some(Self::new(command, "run_command"));
+        }
+        procfile::command(project, request).map(|command| Self::new(command, "Procfile")).or_else(detect)
+    }
+
+    pub(crate) fn finding(&self) -> Finding {
+        Finding::new(format!("start command \"{}\"", self.command), &*self.because)
+    }
+
+    /// The command for the image. `None`: the app spec has it.
+    pub(crate) fn for_image(&self, request: &Request<'_>) -> Option<&str> {
+        request.run_command.is_none().then_some(&*self.command)
+    }
+}
+
+/// Whether `word` is a word of a shell command.
+pub(crate) fn mentions(command: &str, word: &str) -> bool {
+    command.split(|c: char| c.is_whitespace() || "&|;()".contains(c)).any(|it| it == word)
 }

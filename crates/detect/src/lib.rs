@@ -8,6 +8,7 @@
 //! - [`project`]: the files of a source;
 //! - [`request`]: what the app spec says about the component;
 //! - [`bases`]: the base images, in one table;
+//! - [`versions`]: the version of a base image from what a source asks for;
 //! - [`languages`]: one module per language, and the order in which they are tried;
 //! - [`dockerfile`]: writes the text;
 //! - [`procfile`]: start commands from a `Procfile`;
@@ -21,6 +22,7 @@ mod procfile;
 mod project;
 mod request;
 mod undetected;
+mod versions;
 
 pub use bases::{Bases, InvalidBase};
 pub use languages::{Detected, Finding, Language, detect};

@@ -14,11 +14,27 @@ pub struct Project {
 }
 
 /// The names of files whose text detection reads, wherever they are.
-const WANTED: &[&str] = &["Procfile"];
+const WANTED: &[&str] = &[
+    "Procfile",
+    // Node.js.
+    "package.json",
+    ".nvmrc",
+    ".node-version",
+    "pnpm-lock.yaml",
+    // PHP.
+    "composer.json",
+    "composer.lock",
+];
+
+/// Beginnings of such names; each is followed by `.js`, `.mjs`, `.cjs`, `.ts` or `.mts`.
+const WANTED_CONFIGS: &[&str] = &["next.config", "nuxt.config", "astro.config", "svelte.config", "react-router.config"];
 
 /// Whether detection reads the text of this file. Callers pass the texts of these files to [`Project::new`].
 pub fn is_wanted(path: &str) -> bool {
-    WANTED.contains(&path.rsplit('/').next().unwrap_or(path))
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_script = |extension: &str| matches!(extension, "js" | "mjs" | "cjs" | "ts" | "mts");
+    let is_config = |(stem, extension)| WANTED_CONFIGS.contains(&stem) && is_script(extension);
+    WANTED.contains(&name) || name.rsplit_once('.').is_some_and(is_config)
 }
 
 impl Project {
@@ -49,10 +65,53 @@ impl Project {
         self.texts.get(path).map(String::as_str)
     }
 
+    /// Whether there is a file below this directory.
+    pub(crate) fn has_directory(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        self.paths.range(prefix.clone()..).next().is_some_and(|it| it.starts_with(&prefix))
+    }
+
+    /// The paths whose last part is this name, sorted.
+    pub(crate) fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.paths().filter(move |path| path.rsplit('/').next() == Some(name))
+    }
+
     /// A wanted file, read as JSON. `None` if there is no such file. Errors: [`Undetected::Unreadable`].
     pub(crate) fn json(&self, path: &str) -> Result<Option<Value>, Undetected> {
         let Some(text) = self.text(path) else { return Ok(None) };
         let unreadable = |why: serde_json::Error| Undetected::Unreadable { file: path.into(), why: why.to_string() };
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map(Some).map_err(unreadable)
+    }
+}
+
+#[cfg(test)]
+impl Project {
+    /// A project with these files; the text of those that are not wanted is dropped, as callers do.
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
+        let texts = files.iter().filter(|(path, _)| is_wanted(path));
+        let texts = texts.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+        Self::new(files.iter().map(|(path, _)| (*path).to_owned()), texts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wanted_files_are_known_by_name_in_every_directory() {
+        for path in ["package.json", "apps/web/package.json", "Procfile", "next.config.mjs", "a/nuxt.config.ts"] {
+            assert!(is_wanted(path), "{path}");
+        }
+        for path in ["my-package.json", "next.config", "next.config.json", "package.json/x", "index.js"] {
+            assert!(!is_wanted(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_is_known_by_a_file_in_it() {
+        let project = Project::of(&[("prisma/schema.prisma", ""), ("prism", "")]);
+        assert!(project.has_directory("prisma"));
+        assert!(!project.has_directory("prism"));
     }
 }

@@ -29,6 +29,24 @@ pub struct Request<'a> {
     pub bases: &'a Bases,
 }
 
+impl<'a> Request<'a> {
+    /// A component whose app spec has no other fields.
+    pub fn new(component: &'a str, kind: Kind, bases: &'a Bases) -> Self {
+        Self {
+            component,
+            kind,
+            slug: None,
+            build_command: None,
+            run_command: None,
+            output_dir: None,
+            build_args: Vec::new(),
+            build_secrets: Vec::new(),
+            cache_scope: "",
+            bases,
+        }
+    }
+}
+
 /// The kind of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -1,7 +1,8 @@
-//! Static files: an `index.html` without a program.
+//! Static files: an `index.html` without a program. Also the stage that serves files, for all languages that build sites.
 
-use super::{Detected, Language, Module};
-use crate::dockerfile::Dockerfile;
+use super::{Detected, Finding, Language, Module};
+use crate::bases::{DEBIAN, NGINX};
+use crate::dockerfile::{Dockerfile, WORKDIR};
 use crate::project::Project;
 use crate::request::{Kind, Request};
 use crate::undetected::Undetected;
@@ -10,13 +11,155 @@ pub(super) const MODULE: Module = Module {
     language: Language::StaticFiles,
     slugs: &["html"],
     looks_for: "index.html",
-    evidence: |project| project.first(&["index.html", "public/index.html"]).map(str::to_owned),
+    evidence: |project| project.first(&["index.html", "public/index.html", "dist/index.html"]).map(str::to_owned),
     build,
 };
 
+/// Where the platform looks for a site, in this order.
+const OUTPUT_DIRS: [&str; 4] = ["_static", "dist", "public", "build"];
+
 fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
-    let _ = (project, Kind::StaticSite);
-    let mut dockerfile = Dockerfile::new(request, "static files");
-    dockerfile.final_stage("nginx", "1");
-    Ok(Detected { language: Language::StaticFiles, findings: Vec::new(), dockerfile: dockerfile.text(), start: None })
+    let mut dockerfile = Dockerfile::new(request, "Static files");
+    dockerfile.build_stage(&DEBIAN, DEBIAN.default, "build");
+    dockerfile.line("COPY . .");
+    if let Some(command) = request.build_command {
+        dockerfile.run(command, &[]);
+    }
+    // Without a build, the files may lie at the top.
+    let own = if project.has("index.html") { &["."][..] } else { &[] };
+    let site = Site { own, fallback: Fallback::NotFound };
+    Ok(serve(dockerfile, request, Language::StaticFiles, site, Vec::new()))
+}
+
+/// nginx reads no variables.
+const SERVE: &str = "sed \"s/PORT;/${PORT:-8080};/\" /etc/nginx/site.conf >/tmp/nginx.conf && exec nginx -e /dev/stderr -c /tmp/nginx.conf";
+
+/// The files of a site in the stage `build`, and how they are served.
+pub(super) struct Site {
+    /// Where the framework writes them. These directories are tried before those of the platform.
+    pub own: &'static [&'static str],
+    pub fallback: Fallback,
+}
+
+/// What a request for a missing file gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fallback {
+    /// The error page.
+    NotFound,
+    /// The index, because a script in the browser reads the path.
+    Index,
+}
+
+/// Ends a Dockerfile whose stage `build` has made a site: finds the files and serves them.
+pub(super) fn serve(
+    mut dockerfile: Dockerfile<'_>,
+    request: &Request<'_>,
+    language: Language,
+    site: Site,
+    mut findings: Vec<Finding>,
+) -> Detected {
+    let directories: Vec<String> = match request.output_dir {
+        // Frameworks' directories may contain a pattern, people's are names.
+        Some(directory) => vec![format!("'./{}'", directory.trim_matches('/').replace('\'', "'\\''"))],
+        None => site.own.iter().copied().chain(OUTPUT_DIRS).map(str::to_owned).collect(),
+    };
+    findings.push(match request.output_dir {
+        Some(directory) => Finding::new(format!("files of the site in {directory}"), "output_dir"),
+        None => Finding::new(format!("files of the site in the first of {}", directories.join(", ")), "default"),
+    });
+    dockerfile.run(&find_site(&directories), &[]);
+    dockerfile.final_stage(&NGINX, NGINX.default);
+    dockerfile.user();
+    dockerfile.copy_app("build", "/site", "./");
+    dockerfile.file("/etc/nginx/site.conf", &configuration(site.fallback));
+    // A static site does not run on the platform. With this command its image serves the site anywhere else.
+    let runs = request.kind != Kind::StaticSite;
+    let command = (request.run_command.is_none() || !runs).then_some(SERVE);
+    dockerfile.start(command);
+    Detected {
+        language,
+        findings,
+        dockerfile: dockerfile.text(),
+        start: command.filter(|_| runs).map(str::to_owned),
+        site: (!runs).then_some(WORKDIR),
+    }
+}
+
+/// Copies the first directory that contains an index, or else the first that exists, to `/site`.
+fn find_site(directories: &[String]) -> String {
+    let all = directories.join(" ");
+    format!(
+        "for dir in {all}; do if [ -f \"$dir/index.html\" ]; then exec cp -R \"$dir\" /site; fi; done; \
+         for dir in {all}; do if [ -d \"$dir\" ]; then exec cp -R \"$dir\" /site; fi; done; \
+         echo \"error: the build made none of these directories: {all}. Set output_dir.\" >&2; exit 1"
+    )
+}
+
+fn configuration(fallback: Fallback) -> String {
+    let (last, error_page) = match fallback {
+        Fallback::NotFound => ("=404", "\n    error_page 404 /404.html;"),
+        Fallback::Index => ("/index.html", ""),
+    };
+    format!(
+        "daemon off;
+worker_processes 1;
+pid /tmp/nginx.pid;
+error_log /dev/stderr warn;
+events {{ }}
+http {{
+  include /etc/nginx/mime.types;
+  default_type application/octet-stream;
+  charset utf-8;
+  access_log /dev/stdout;
+  sendfile on;
+  server_tokens off;
+  absolute_redirect off;
+  gzip on;
+  gzip_vary on;
+  gzip_types text/css text/javascript application/javascript application/json application/xml image/svg+xml;
+  client_body_temp_path /tmp/nginx-body;
+  proxy_temp_path /tmp/nginx-proxy;
+  fastcgi_temp_path /tmp/nginx-fastcgi;
+  uwsgi_temp_path /tmp/nginx-uwsgi;
+  scgi_temp_path /tmp/nginx-scgi;
+  server {{
+    listen PORT;
+    root {WORKDIR};{error_page}
+    location ~ /\\.(?!well-known/) {{ return 404; }}
+    location / {{ try_files $uri $uri.html $uri/index.html {last}; }}
+  }}
+}}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{Bases, detect};
+
+    #[test]
+    fn files_are_served_on_the_port_of_the_platform() {
+        let project = Project::of(&[("index.html", ""), ("style.css", "")]);
+        let bases = Bases::default();
+        let detected = detect(&project, &Request::new("web", Kind::Service, &bases)).unwrap();
+        assert_eq!(detected.language, Language::StaticFiles);
+        assert!(detected.dockerfile.contains("FROM nginx:1\nENV PORT=8080\n"), "{}", detected.dockerfile);
+        assert!(detected.dockerfile.contains("for dir in . _static dist public build;"), "{}", detected.dockerfile);
+        assert!(detected.start.unwrap().contains("exec nginx"));
+        assert_eq!(detected.site, None);
+    }
+
+    #[test]
+    fn a_static_site_has_no_start_command_but_a_directory() {
+        let project = Project::of(&[("public/index.html", "")]);
+        let bases = Bases::default();
+        let mut request = Request::new("web", Kind::StaticSite, &bases);
+        request.output_dir = Some("/public/");
+        request.build_command = Some("make site");
+        let detected = detect(&project, &request).unwrap();
+        assert_eq!((detected.start, detected.site), (None, Some("/workspace")));
+        assert!(detected.dockerfile.contains("RUN make site\n"), "{}", detected.dockerfile);
+        assert!(detected.dockerfile.contains("for dir in './public'; do"), "{}", detected.dockerfile);
+    }
 }
