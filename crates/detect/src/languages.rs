@@ -1,12 +1,13 @@
 //! The languages, and the order in which they are tried.
 
+mod node;
 mod static_files;
 
 use std::fmt;
 
 use crate::procfile;
 use crate::project::Project;
-use crate::request::{Kind, Request};
+use crate::request::Request;
 use crate::undetected::Undetected;
 
 /// A language that detection knows.
@@ -84,7 +85,7 @@ struct Module {
 
 /// In the order in which they are tried. Languages whose projects often contain a `package.json` for their assets come
 /// before Node.js, and static files come last, because every web project may contain an `index.html`.
-const MODULES: &[Module] = &[static_files::MODULE];
+const MODULES: &[Module] = &[node::MODULE, static_files::MODULE];
 
 /// Detects the language of a project and writes a Dockerfile. Errors: [`Undetected`].
 pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {

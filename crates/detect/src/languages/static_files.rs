@@ -35,6 +35,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
 const SERVE: &str = "sed \"s/PORT;/${PORT:-8080};/\" /etc/nginx/site.conf >/tmp/nginx.conf && exec nginx -e /dev/stderr -c /tmp/nginx.conf";
 
 /// The files of a site in the stage `build`, and how they are served.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Site {
     /// Where the framework writes them. These directories are tried before those of the platform.
     pub own: &'static [&'static str],
@@ -67,6 +68,9 @@ pub(super) fn serve(
         Some(directory) => Finding::new(format!("files of the site in {directory}"), "output_dir"),
         None => Finding::new(format!("files of the site in the first of {}", directories.join(", ")), "default"),
     });
+    if request.kind == Kind::Service && request.run_command.is_none() {
+        findings.push(Finding::new("nginx serves the files of the site", "the service has no start command"));
+    }
     dockerfile.run(&find_site(&directories), &[]);
     dockerfile.final_stage(&NGINX, NGINX.default);
     dockerfile.user();
