@@ -21,6 +21,8 @@ pub(crate) struct Base {
     pub versions: &'static [&'static str],
 }
 
+/// The base that runs has Node.js below `/usr/local`, from where it is copied to stages of other languages. If an operator's
+/// image has it elsewhere, the images for the other languages need a Node.js of their own.
 pub(crate) static NODE: Base = Base {
     title: "Node.js",
     name: "node",

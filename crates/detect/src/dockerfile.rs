@@ -33,6 +33,11 @@ impl<'a> Dockerfile<'a> {
         self.line(&format!("WORKDIR {WORKDIR}"));
     }
 
+    /// Begins a stage that others continue, the last one too. So it gets no variable of the build.
+    pub fn shared_stage(&mut self, base: &Base, version: &str, name: &str) {
+        self.line(&format!("\nFROM {} AS {name}", self.request.bases.run_image(base, version)));
+    }
+
     /// Begins the last stage, which runs. It gets no variable of the build, so that none is in the image's history.
     /// Call [`Self::user`] before anything is copied to it.
     pub fn final_stage(&mut self, base: &Base, version: &str) {

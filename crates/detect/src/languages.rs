@@ -1,6 +1,8 @@
 //! The languages, and the order in which they are tried.
 
+mod hugo;
 mod node;
+mod php;
 mod static_files;
 
 use std::fmt;
@@ -85,7 +87,7 @@ struct Module {
 
 /// In the order in which they are tried. Languages whose projects often contain a `package.json` for their assets come
 /// before Node.js, and static files come last, because every web project may contain an `index.html`.
-const MODULES: &[Module] = &[node::MODULE, static_files::MODULE];
+const MODULES: &[Module] = &[php::MODULE, hugo::MODULE, node::MODULE, static_files::MODULE];
 
 /// Detects the language of a project and writes a Dockerfile. Errors: [`Undetected`].
 pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {

@@ -41,7 +41,10 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     };
     let mut dockerfile = Dockerfile::new(request, &format!("Node.js {}, {}", version.version, manager.title()));
     dockerfile.build_stage(&NODE, version.version, "build");
-    install(&mut dockerfile, project, request, &package, &manager);
+    let installation = Installation::of(project, &package);
+    installation.before_sources(&mut dockerfile, project, request, &manager);
+    dockerfile.line("COPY . .");
+    installation.after_sources(&mut dockerfile, &manager);
     findings.extend(build_step(&mut dockerfile, request, &package, &manager, framework.as_ref()));
 
     let Some(start) = start else {
@@ -101,40 +104,56 @@ fn version(project: &Project, package: &Package) -> Result<Choice, Undetected> {
     versions::choose(&NODE, wish.as_slice())
 }
 
-/// Installs all dependencies, in a layer that stays as long as the files that name them.
-fn install(
-    dockerfile: &mut Dockerfile<'_>,
-    project: &Project,
-    request: &Request<'_>,
-    package: &Package,
-    manager: &PackageManager,
-) {
-    if !request.build_args.contains(&"NODE_ENV") {
-        dockerfile.line("ARG NODE_ENV=production");
+/// How the dependencies are installed, all of them, in a layer that stays as long as the files that name them.
+struct Installation {
+    /// It reads packages in the source.
+    needs_sources: bool,
+    /// The package's own scripts, which may read the source.
+    scripts: Vec<&'static str>,
+}
+
+impl Installation {
+    fn of(project: &Project, package: &Package) -> Self {
+        Self { needs_sources: package.needs_sources(project), scripts: package.scripts_of_installation() }
     }
-    manager.install_program(dockerfile);
-    dockerfile.line("ENV PATH=/workspace/node_modules/.bin:$PATH");
-    if package.needs_sources(project) {
-        dockerfile.comment("The installation reads packages in the source.");
-        dockerfile.line("COPY . .");
+
+    fn before_sources(
+        &self,
+        dockerfile: &mut Dockerfile<'_>,
+        project: &Project,
+        request: &Request<'_>,
+        manager: &PackageManager,
+    ) {
+        if !request.build_args.contains(&"NODE_ENV") {
+            dockerfile.line("ARG NODE_ENV=production");
+        }
+        dockerfile.line("ENV PATH=/workspace/node_modules/.bin:$PATH");
+        manager.install_program(dockerfile);
+        if self.needs_sources {
+            return;
+        }
+        dockerfile
+            .comment("Dependencies come before the sources: they are installed again only if these files change.");
+        let packages = project.named("package.json");
+        dockerfile.copy_each(packages.chain(manager::FILES.iter().copied().filter(|file| project.has(file))));
+        for directory in manager::DIRECTORIES.iter().filter(|it| project.has_directory(it)) {
+            dockerfile.line(&format!("COPY {directory} ./{directory}"));
+        }
+        if !self.scripts.is_empty() {
+            dockerfile.comment("The package's own scripts run later, when the sources are there.");
+            dockerfile.line(WITHOUT_SCRIPTS);
+        }
         manager.install(dockerfile);
-        return;
     }
-    dockerfile.comment("Dependencies come before the sources: they are installed again only if these files change.");
-    let packages = project.named("package.json");
-    dockerfile.copy_each(packages.chain(manager::FILES.iter().copied().filter(|file| project.has(file))));
-    for directory in manager::DIRECTORIES.iter().filter(|it| project.has_directory(it)) {
-        dockerfile.line(&format!("COPY {directory} ./{directory}"));
-    }
-    let scripts = package.scripts_of_installation();
-    if !scripts.is_empty() {
-        dockerfile.comment("The package's own scripts run later, when the sources are there.");
-        dockerfile.line(WITHOUT_SCRIPTS);
-    }
-    manager.install(dockerfile);
-    dockerfile.line("COPY . .");
-    for script in scripts {
-        dockerfile.run(&manager.run(script), manager.caches());
+
+    fn after_sources(&self, dockerfile: &mut Dockerfile<'_>, manager: &PackageManager) {
+        if self.needs_sources {
+            manager.install(dockerfile);
+            return;
+        }
+        for script in &self.scripts {
+            dockerfile.run(&manager.run(script), manager.caches());
+        }
     }
 }
 

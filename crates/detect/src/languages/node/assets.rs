@@ -1,36 +1,59 @@
-//! Scripts and styles of projects in other languages, which a script of `package.json` builds.
+//! Scripts and styles of projects in other languages, which a script of `package.json` builds. They are built in the
+//! stage of the other language, because both may use each other's programs: a plug-in of Vite runs PHP, and Rails runs npm.
 
-use super::{Package, PackageManager, build_step, install, version};
+use super::{Installation, Package, PackageManager, build_step, version};
 use crate::bases::NODE;
 use crate::dockerfile::Dockerfile;
-use crate::languages::Finding;
+use crate::languages::{Finding, mentions};
 use crate::project::Project;
 use crate::request::Request;
 use crate::undetected::Undetected;
 
-/// Adds a stage `assets`, if `package.json` has a build script. In it the working directory is the source with what the
-/// script made, without `node_modules`. `from`: an earlier stage whose working directory replaces the source. Returns
-/// what was decided; `None`: there is no such stage. Errors: as for a project in Node.js.
-pub(in crate::languages) fn stage(
-    dockerfile: &mut Dockerfile<'_>,
-    project: &Project,
-    request: &Request<'_>,
-    from: Option<&str>,
-) -> Result<Option<Vec<Finding>>, Undetected> {
-    let package = Package::read(project)?;
-    if package.script("build").is_none() {
-        return Ok(None);
+pub(in crate::languages) struct Assets<'a> {
+    request: Request<'a>,
+    package: Package,
+    version: &'static str,
+    manager: PackageManager,
+    installation: Installation,
+    pub findings: Vec<Finding>,
+}
+
+impl<'a> Assets<'a> {
+    /// `None`: neither `package.json` nor the `build_command` says that something is built with Node.js. Errors: as for a
+    /// project in Node.js.
+    pub fn of(project: &Project, request: &Request<'a>) -> Result<Option<Self>, Undetected> {
+        let package = Package::read(project)?;
+        let programs = ["npm", "npx", "pnpm", "yarn", "bun", "node"];
+        let is_commanded = request.build_command.is_some_and(|it| programs.iter().any(|word| mentions(it, word)));
+        if !project.has("package.json") || (package.script("build").is_none() && !is_commanded) {
+            return Ok(None);
+        }
+        let version = version(project, &package)?;
+        let manager = PackageManager::of(project, &package, version.version);
+        let installation = Installation::of(project, &package);
+        let findings = vec![version.finding, manager.finding()];
+        Ok(Some(Self { request: request.clone(), package, version: version.version, manager, installation, findings }))
     }
-    let version = version(project, &package)?;
-    let manager = PackageManager::of(project, &package, version.version);
-    dockerfile.build_stage(&NODE, version.version, "assets");
-    install(dockerfile, project, request, &package, &manager);
-    if let Some(stage) = from {
-        dockerfile.line(&format!("COPY --from={stage} /workspace ./"));
+
+    /// Call this before the sources are copied: adds Node.js to the stage and installs the dependencies.
+    pub fn before_sources(&self, dockerfile: &mut Dockerfile<'_>, project: &Project) {
+        dockerfile.comment("Node.js builds the scripts and styles.");
+        let image = self.request.bases.run_image(&NODE, self.version);
+        dockerfile.line(&format!("COPY --from={image} /usr/local/ /opt/node/"));
+        dockerfile.line("ENV PATH=/opt/node/bin:$PATH");
+        self.installation.before_sources(dockerfile, project, &self.request, &self.manager);
     }
-    // The build command of the app spec belongs to the main language.
-    let request = Request { build_command: None, ..request.clone() };
-    let built = build_step(dockerfile, &request, &package, &manager, None);
-    dockerfile.line("RUN rm -rf node_modules");
-    Ok(Some([version.finding, manager.finding()].into_iter().chain(built).collect()))
+
+    /// Call this when the sources are there: runs the build script, unless the app spec has a `build_command`.
+    pub fn after_sources(&mut self, dockerfile: &mut Dockerfile<'_>) {
+        self.installation.after_sources(dockerfile, &self.manager);
+        if self.request.build_command.is_none() {
+            self.findings.extend(build_step(dockerfile, &self.request, &self.package, &self.manager, None));
+        }
+    }
+
+    /// Call this after the last command that may use Node.js.
+    pub fn remove(&self, dockerfile: &mut Dockerfile<'_>) {
+        dockerfile.line("RUN rm -rf node_modules");
+    }
 }
