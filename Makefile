@@ -10,7 +10,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test screenshots live upgrade sweep engines clients fuzz bench lint deny advisories install clean
+.PHONY: help setup demo test screenshots live upgrade sweep engines detect clients fuzz bench lint deny advisories install clean
 
 help: ## show this help
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -63,6 +63,11 @@ engines: setup ## run the end-to-end tests on newer Docker engines from Debian's
 	for release in $(ENGINES); do \
 		scripts/private-engine --release $$release $(CARGO) test --locked --offline -p boatyard --test stories -- --test-threads 3 || exit 1; \
 	done
+
+# What needs a registry of packages is skipped where a build reaches none.
+detect: setup ## build a small project of every language without a Dockerfile, and ask it for a page (DETECT=name for some)
+	scripts/images bases
+	$(CARGO) test --locked -p detect --test builds -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 600
 fuzz: ## measure how long the costliest app specs take to read, then fuzz the reader (FUZZ_SECONDS=600)

@@ -42,13 +42,13 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let mut dockerfile = Dockerfile::new(request, &format!("Node.js {}, {}", version.version, manager.title()));
     dockerfile.build_stage(&NODE, version.version, "build");
     let installation = Installation::of(project, &package);
-    installation.before_sources(&mut dockerfile, project, request, &manager);
+    installation.before_sources(&mut dockerfile, project, request, &package, &manager);
     dockerfile.line("COPY . .");
     installation.after_sources(&mut dockerfile, &manager);
     findings.extend(build_step(&mut dockerfile, request, &package, &manager, framework.as_ref()));
 
     let Some(start) = start else {
-        let site = framework.and_then(|it| it.site);
+        let site = framework.and_then(|it| it.site).or_else(|| static_files::plain(project));
         let site = match request.kind {
             Kind::StaticSite => site.or(Some(PLAIN_SITE)),
             Kind::Service => site,
@@ -122,6 +122,7 @@ impl Installation {
         dockerfile: &mut Dockerfile<'_>,
         project: &Project,
         request: &Request<'_>,
+        package: &Package,
         manager: &PackageManager,
     ) {
         if !request.build_args.contains(&"NODE_ENV") {
@@ -134,8 +135,9 @@ impl Installation {
         }
         dockerfile
             .comment("Dependencies come before the sources: they are installed again only if these files change.");
-        let packages = project.named("package.json");
-        dockerfile.copy_each(packages.chain(manager::FILES.iter().copied().filter(|file| project.has(file))));
+        dockerfile.copy_each(
+            package.paths(project).into_iter().chain(manager::FILES.iter().copied().filter(|file| project.has(file))),
+        );
         for directory in manager::DIRECTORIES.iter().filter(|it| project.has_directory(it)) {
             dockerfile.line(&format!("COPY {directory} ./{directory}"));
         }

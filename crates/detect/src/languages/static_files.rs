@@ -7,13 +7,15 @@ use crate::project::Project;
 use crate::request::{Kind, Request};
 use crate::undetected::Undetected;
 
-pub(super) const MODULE: Module = Module {
-    language: Language::StaticFiles,
-    slugs: &["html"],
-    looks_for: "index.html",
-    evidence: |project| project.first(&["index.html", "public/index.html", "dist/index.html"]).map(str::to_owned),
-    build,
-};
+pub(super) const MODULE: Module =
+    Module { language: Language::StaticFiles, slugs: &["html"], looks_for: "index.html", evidence, build };
+
+/// With a `package.json`, Node.js builds the files.
+fn evidence(project: &Project) -> Option<String> {
+    let files =
+        if project.has("package.json") { &[][..] } else { &["index.html", "public/index.html", "dist/index.html"] };
+    project.first(files).map(str::to_owned)
+}
 
 /// Where the platform looks for a site, in this order.
 const OUTPUT_DIRS: [&str; 4] = ["_static", "dist", "public", "build"];
@@ -25,10 +27,14 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     if let Some(command) = request.build_command {
         dockerfile.run(command, &[]);
     }
-    // Without a build, the files may lie at the top.
-    let own = if project.has("index.html") { &["."][..] } else { &[] };
-    let site = Site { own, fallback: Fallback::NotFound };
+    let site = plain(project).unwrap_or(Site { own: &[], fallback: Fallback::NotFound });
     Ok(serve(dockerfile, request, Language::StaticFiles, site, Vec::new()))
+}
+
+/// A site whose index is at the top of the source, unless the build makes another. `None`: there is no such index.
+pub(super) fn plain(project: &Project) -> Option<Site> {
+    const TOP: &[&str] = &["_static", "dist", "public", "build", "."];
+    project.has("index.html").then_some(Site { own: TOP, fallback: Fallback::NotFound })
 }
 
 /// nginx reads no variables.
@@ -62,7 +68,10 @@ pub(super) fn serve(
     let directories: Vec<String> = match request.output_dir {
         // Frameworks' directories may contain a pattern, people's are names.
         Some(directory) => vec![format!("'./{}'", directory.trim_matches('/').replace('\'', "'\\''"))],
-        None => site.own.iter().copied().chain(OUTPUT_DIRS).map(str::to_owned).collect(),
+        None => {
+            let others = OUTPUT_DIRS.into_iter().filter(|it| !site.own.contains(it));
+            site.own.iter().copied().chain(others).map(str::to_owned).collect()
+        }
     };
     findings.push(match request.output_dir {
         Some(directory) => Finding::new(format!("files of the site in {directory}"), "output_dir"),
@@ -72,13 +81,15 @@ pub(super) fn serve(
         findings.push(Finding::new("nginx serves the files of the site", "the service has no start command"));
     }
     dockerfile.run(&find_site(&directories), &[]);
-    dockerfile.final_stage(&NGINX, NGINX.default);
-    dockerfile.user();
-    dockerfile.copy_app("build", "/site", "./");
-    dockerfile.file("/etc/nginx/site.conf", &configuration(site.fallback));
     // A static site does not run on the platform. With this command its image serves the site anywhere else.
     let runs = request.kind != Kind::StaticSite;
     let command = (request.run_command.is_none() || !runs).then_some(SERVE);
+    dockerfile.final_stage(&NGINX, NGINX.default);
+    dockerfile.file("/etc/nginx/site.conf", &configuration(site.fallback));
+    // nginx ends open requests first at this signal. Other programs may not expect it.
+    dockerfile.line(if command.is_some() { "STOPSIGNAL SIGQUIT" } else { "STOPSIGNAL SIGTERM" });
+    dockerfile.user();
+    dockerfile.copy_app("build", "/site", "./");
     dockerfile.start(command);
     Detected {
         language,
@@ -130,7 +141,7 @@ http {{
     listen PORT;
     root {WORKDIR};{error_page}
     location ~ /\\.(?!well-known/) {{ return 404; }}
-    location / {{ try_files $uri $uri.html $uri/index.html {last}; }}
+    location / {{ try_files $uri $uri.html $uri/ {last}; }}
   }}
 }}"
     )
@@ -149,7 +160,7 @@ mod tests {
         let detected = detect(&project, &Request::new("web", Kind::Service, &bases)).unwrap();
         assert_eq!(detected.language, Language::StaticFiles);
         assert!(detected.dockerfile.contains("FROM nginx:1\nENV PORT=8080\n"), "{}", detected.dockerfile);
-        assert!(detected.dockerfile.contains("for dir in . _static dist public build;"), "{}", detected.dockerfile);
+        assert!(detected.dockerfile.contains("for dir in _static dist public build .;"), "{}", detected.dockerfile);
         assert!(detected.start.unwrap().contains("exec nginx"));
         assert_eq!(detected.site, None);
     }

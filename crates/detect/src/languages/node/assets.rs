@@ -41,7 +41,7 @@ impl<'a> Assets<'a> {
         let image = self.request.bases.run_image(&NODE, self.version);
         dockerfile.line(&format!("COPY --from={image} /usr/local/ /opt/node/"));
         dockerfile.line("ENV PATH=/opt/node/bin:$PATH");
-        self.installation.before_sources(dockerfile, project, &self.request, &self.manager);
+        self.installation.before_sources(dockerfile, project, &self.request, &self.package, &self.manager);
     }
 
     /// Call this when the sources are there: runs the build script, unless the app spec has a `build_command`.

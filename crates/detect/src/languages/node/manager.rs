@@ -89,7 +89,7 @@ impl PackageManager {
             because: because.into(),
             has_lock: lock.is_some(),
             is_in_source: project.has_directory(".yarn/releases"),
-            has_workspaces: package.has_workspaces() || project.has("pnpm-workspace.yaml"),
+            has_workspaces: package.has_workspaces(project),
             has_packages: project.has_directory(".yarn/cache"),
         }
     }

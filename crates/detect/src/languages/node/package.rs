@@ -42,8 +42,14 @@ impl Package {
         self.json.get("devDependencies").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str())
     }
 
-    pub fn has_workspaces(&self) -> bool {
-        self.json.get("workspaces").is_some()
+    pub fn has_workspaces(&self, project: &Project) -> bool {
+        self.json.get("workspaces").is_some() || project.has("pnpm-workspace.yaml")
+    }
+
+    /// This file, and those of the packages in its workspaces.
+    pub fn paths<'a>(&self, project: &'a Project) -> Vec<&'a str> {
+        let has_workspaces = self.has_workspaces(project);
+        project.named("package.json").filter(|path| has_workspaces || *path == "package.json").collect()
     }
 
     /// The scripts of this package that its installation runs, in that order.
@@ -57,7 +63,7 @@ impl Package {
         let kinds = ["dependencies", "devDependencies", "optionalDependencies"];
         let ranges = kinds.iter().filter_map(|kind| self.json.get(kind)?.as_object()).flat_map(|it| it.values());
         let is_local = |it: &str| ["file:", "link:", "portal:"].iter().any(|scheme| it.starts_with(scheme));
-        let mut others = project.named("package.json").filter(|path| *path != "package.json");
+        let mut others = self.paths(project).into_iter().filter(|path| *path != "package.json");
         ranges.filter_map(Value::as_str).any(is_local)
             || others.any(|path| {
                 let json = project.json(path).ok().flatten().unwrap_or_default();

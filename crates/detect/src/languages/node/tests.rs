@@ -302,6 +302,17 @@ fn a_site_that_is_deployed_as_a_service_is_served_by_nginx() {
 }
 
 #[test]
+fn a_page_at_the_top_is_served_if_nothing_else_starts() {
+    let package = r#"{"devDependencies": {"prettier": "3"}}"#;
+    let bases = Bases::default();
+    let mut request = Request::new("web", Kind::Service, &bases);
+    request.slug = Some("html");
+    let detected = detected(package, &[("index.html", "")], &request).unwrap();
+    assert_eq!(detected.language, Language::Node);
+    assert!(detected.dockerfile.contains("for dir in _static dist public build .;"), "{}", detected.dockerfile);
+}
+
+#[test]
 fn static_sites_are_built_with_the_script_of_the_framework() {
     let nuxt =
         site(r#"{"scripts": {"build": "nuxt build", "generate": "nuxt generate"}, "dependencies": {"nuxt": "4"}}"#);
