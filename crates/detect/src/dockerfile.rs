@@ -144,7 +144,7 @@ impl<'a> Dockerfile<'a> {
     pub fn start(&mut self, command: Option<&str>) {
         self.line("USER app");
         if let Some(command) = command {
-            self.line(&format!("CMD {}", serde_json::json!(["/bin/sh", "-c", command])));
+            self.line(&format!("CMD {}", serde_json::json!(["/bin/sh", "-c", replacing_the_shell(command)])));
         }
     }
 
@@ -152,6 +152,29 @@ impl<'a> Dockerfile<'a> {
     pub fn text(self) -> String {
         self.text
     }
+}
+
+/// A command whose program takes the place of the shell, so that it gets the signal that stops the container. A command
+/// of several programs, or of the shell itself, stays as it is.
+fn replacing_the_shell(command: &str) -> String {
+    const OF_THE_SHELL: &[&str] =
+        &["exec", "cd", "export", "set", "source", ".", "eval", "if", "for", "while", "until", "case", "!", "{"];
+    let command = command.trim();
+    let mut program = command;
+    // Assignments come first. One with quotes may contain spaces.
+    while let Some((word, rest)) = program.split_once(' ')
+        && word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+        && !word.contains(['"', '\'', '\\'])
+    {
+        program = rest.trim_start();
+    }
+    let first = program.split(char::is_whitespace).next().unwrap_or_default();
+    let is_one_program = !command.contains(['&', '|', ';', '(', '`', '\n']) && !first.contains('=');
+    if first.is_empty() || !is_one_program || OF_THE_SHELL.contains(&first) {
+        return command.to_owned();
+    }
+    let (assignments, program) = command.split_at(command.len() - program.len());
+    format!("{assignments}exec {program}")
 }
 
 #[cfg(test)]
@@ -184,7 +207,23 @@ mod tests {
         assert!(build.contains("ARG GREETING\n"), "{text}");
         assert!(build.contains("RUN --mount=type=cache,id=app-root-.npm,target=/root/.npm,sharing=locked --mount=type=secret,id=TOKEN if [ -f"), "{text}");
         assert!(!run.contains("GREETING") && !run.contains("TOKEN"), "{text}");
-        assert!(run.ends_with("USER app\nCMD [\"/bin/sh\",\"-c\",\"node .\"]\n"), "{text}");
+        assert!(run.ends_with("USER app\nCMD [\"/bin/sh\",\"-c\",\"exec node .\"]\n"), "{text}");
+    }
+
+    #[test]
+    fn one_program_takes_the_place_of_the_shell() {
+        for (command, expected) in [
+            ("node server.js --port $PORT", "exec node server.js --port $PORT"),
+            (" A=1 B=$C node x=y ", "A=1 B=$C exec node x=y"),
+            ("A='b c' node .", "A='b c' node ."),
+            ("exec node .", "exec node ."),
+            ("cd web && node .", "cd web && node ."),
+            ("node . | tee log", "node . | tee log"),
+            ("export A=1; node .", "export A=1; node ."),
+            ("", ""),
+        ] {
+            assert_eq!(replacing_the_shell(command), expected);
+        }
     }
 
     #[test]

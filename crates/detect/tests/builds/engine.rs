@@ -1,10 +1,15 @@
-//! The machine's engine, through its command line.
+//! The machine's engine: builds as the product does them, and containers through the command line.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use engine::{BuildEvent, BuildSpec, Context, DockerEngine, Engine, Installation};
+use futures::StreamExt;
 
 /// Ends a wait for something that never comes.
 const ENDS_WITHIN: Duration = Duration::from_secs(180);
@@ -29,24 +34,55 @@ impl Drop for Image {
     }
 }
 
-/// Builds an image. `afresh`: every step runs. Errors: the end of the build's log.
-pub fn build(dockerfile: &Path, source: &Path, afresh: bool) -> Result<Image, String> {
-    let id = dockerfile.with_file_name("image");
-    let path = |it: &Path| it.display().to_string();
-    let (dockerfile, id_file, source) = (path(dockerfile), path(&id), path(source));
-    let mut arguments = vec!["build", "--progress", "plain", "--file", &dockerfile, "--iidfile", &id_file];
-    arguments.extend(afresh.then_some("--no-cache"));
-    arguments.push(&source);
-    docker(&arguments)?;
-    Ok(Image(std::fs::read_to_string(id).map_err(|error| error.to_string())?))
+/// Builds a directory with the text of a Dockerfile. `afresh`: every step runs. Errors: the end of the build's log.
+pub fn build(dockerfile: &str, source: &Path, afresh: bool) -> Result<Image, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let id = uuid::Uuid::new_v4();
+        let key = *id.as_bytes().repeat(2).first_chunk().unwrap();
+        let installation = Installation { id: id.simple().to_string(), key };
+        let socket = std::env::var("DOCKER_HOST").unwrap_or_default();
+        let socket = socket.strip_prefix("unix://").unwrap_or("/var/run/docker.sock");
+        let engine = DockerEngine::connect(Path::new(socket), installation).map_err(|error| error.to_string())?;
+        let spec = BuildSpec {
+            tag: format!("boatyard-detect-test/{}:1", id.simple()),
+            dockerfile: ".boatyard.Dockerfile".into(),
+            args: BTreeMap::new(),
+            no_cache: afresh,
+            labels: BTreeMap::new(),
+        };
+        let mut events = engine.build(&spec, context(dockerfile, source)).await.map_err(|error| error.to_string())?;
+        let mut log = Vec::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(BuildEvent::Built { .. }) => return Ok(Image(spec.tag)),
+                Ok(BuildEvent::Log(line)) => log.push(line),
+                Ok(BuildEvent::Step { .. }) => {}
+                Err(error) => {
+                    return Err(format!("{error}\n{}", log[log.len().saturating_sub(40)..].join("\n")));
+                }
+            }
+        }
+        Err("the engine ended the build without a result".to_owned())
+    })
+}
+
+/// An archive of the directory, with the Dockerfile in a hidden place.
+fn context(dockerfile: &str, source: &Path) -> Context {
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_dir_all("", source).unwrap();
+    let mut header = tar::Header::new_gnu();
+    header.set_size(dockerfile.len() as u64);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, ".boatyard.Dockerfile", dockerfile.as_bytes()).unwrap();
+    let bytes = Bytes::from(archive.into_inner().unwrap());
+    futures::stream::iter([Ok(bytes)]).boxed()
 }
 
 /// Whether a command succeeds in a build.
 pub fn reaches(base: &str, command: &str) -> bool {
     let directory = tempfile::tempdir().unwrap();
-    let dockerfile = directory.path().join("Dockerfile");
-    std::fs::write(&dockerfile, format!("FROM {base}\nRUN timeout 60 {command}\n")).unwrap();
-    build(&dockerfile, directory.path(), true).is_ok()
+    build(&format!("FROM {base}\nRUN timeout 60 {command}\n"), directory.path(), true).is_ok()
 }
 
 /// A container, which goes when this is dropped.
@@ -115,7 +151,7 @@ fn get(address: Ipv4Addr, port: u16) -> std::io::Result<String> {
 
 /// Runs `docker` and returns its output. Errors: the end of what it wrote.
 fn docker(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("docker").args(arguments).env("DOCKER_BUILDKIT", "1").output();
+    let output = Command::new("docker").args(arguments).output();
     let output = output.map_err(|error| format!("docker: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {

@@ -157,7 +157,7 @@ fn a_program_is_built_in_one_stage_and_runs_in_another() {
             "RUN useradd --create-home --uid 2000 app && install --directory --owner=app --group=app /workspace",
             "COPY --from=build --chown=app:app /workspace ./",
             "USER app",
-            r#"CMD ["/bin/sh","-c","node dist/a.js"]"#,
+            r#"CMD ["/bin/sh","-c","exec node dist/a.js"]"#,
         ]
     );
 }
