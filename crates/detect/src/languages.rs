@@ -3,6 +3,7 @@
 mod hugo;
 mod node;
 mod php;
+pub(crate) mod python;
 mod static_files;
 
 use std::fmt;
@@ -17,6 +18,8 @@ use crate::undetected::Undetected;
 pub enum Language {
     /// PHP, served by Apache.
     Php,
+    /// Python.
+    Python,
     /// Node.js, also for sites that it builds.
     Node,
     /// Sites that Hugo builds.
@@ -29,6 +32,7 @@ impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Php => "PHP",
+            Self::Python => "Python",
             Self::Node => "Node.js",
             Self::Hugo => "Hugo",
             Self::StaticFiles => "static files",
@@ -86,8 +90,9 @@ struct Module {
 }
 
 /// In the order in which they are tried. Languages whose projects often contain a `package.json` for their assets come
-/// before Node.js, and static files come last, because every web project may contain an `index.html`.
-const MODULES: &[Module] = &[php::MODULE, hugo::MODULE, node::MODULE, static_files::MODULE];
+/// before Node.js, and static files come last, because every web project may contain an `index.html`. Hugo comes before
+/// Go, because its modules are those of Go, and Python before Rust, because packages of Python may contain code in Rust.
+const MODULES: &[Module] = &[hugo::MODULE, php::MODULE, python::MODULE, node::MODULE, static_files::MODULE];
 
 /// Detects the language of a project and writes a Dockerfile. Errors: [`Undetected`].
 pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
@@ -132,6 +137,10 @@ impl Start {
         request.run_command.is_none().then_some(&*self.command)
     }
 }
+
+/// A comment for the layer with the dependencies.
+const DEPENDENCIES_FIRST: &str =
+    "Dependencies come before the sources: they are installed again only if these files change.";
 
 /// Whether `word` is a word of a shell command.
 pub(crate) fn mentions(command: &str, word: &str) -> bool {

@@ -12,6 +12,7 @@
 //! - [`languages`]: one module per language, and the order in which they are tried;
 //! - [`dockerfile`]: writes the text;
 //! - [`procfile`]: start commands from a `Procfile`;
+//! - [`system_packages`]: packages of Debian that an app needs beside its language;
 //! - [`undetected`]: what to do if nothing was recognized.
 #![warn(missing_docs)]
 
@@ -21,6 +22,7 @@ mod languages;
 mod procfile;
 mod project;
 mod request;
+mod system_packages;
 mod undetected;
 mod versions;
 

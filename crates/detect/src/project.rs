@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::Undetected;
+use crate::languages::python;
 
 /// The files below the source directory. Paths are relative to it and have no leading slash.
 #[derive(Debug, Default, Clone)]
@@ -24,6 +25,15 @@ const WANTED: &[&str] = &[
     // PHP.
     "composer.json",
     "composer.lock",
+    // Python.
+    "pyproject.toml",
+    "Pipfile",
+    "setup.py",
+    "runtime.txt",
+    ".python-version",
+    "settings.py",
+    // Every language.
+    "Aptfile",
 ];
 
 /// Beginnings of such names; each is followed by `.js`, `.mjs`, `.cjs`, `.ts` or `.mts`.
@@ -34,7 +44,17 @@ pub fn is_wanted(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let is_script = |extension: &str| matches!(extension, "js" | "mjs" | "cjs" | "ts" | "mts");
     let is_config = |(stem, extension)| WANTED_CONFIGS.contains(&stem) && is_script(extension);
-    WANTED.contains(&name) || name.rsplit_once('.').is_some_and(is_config)
+    WANTED.contains(&name) || name.rsplit_once('.').is_some_and(is_config) || is_wanted_source(path, name)
+}
+
+/// Lists of requirements, settings of Django, and sources near the root that may contain the program or the app.
+fn is_wanted_source(path: &str, name: &str) -> bool {
+    let depth = path.matches('/').count();
+    match name.rsplit_once('.') {
+        Some((_, "txt")) => path.contains("requirements") || path.contains("constraints"),
+        Some((_, "py")) => depth <= 2 && python::start::MODULES.contains(&name) || path.contains("settings/"),
+        _ => false,
+    }
 }
 
 impl Project {
@@ -82,6 +102,13 @@ impl Project {
         let unreadable = |why: serde_json::Error| Undetected::Unreadable { file: path.into(), why: why.to_string() };
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map(Some).map_err(unreadable)
     }
+
+    /// A wanted file, read as TOML. `None` if there is no such file. Errors: [`Undetected::Unreadable`].
+    pub(crate) fn toml(&self, path: &str) -> Result<Option<Value>, Undetected> {
+        let Some(text) = self.text(path) else { return Ok(None) };
+        let unreadable = |why: toml::de::Error| Undetected::Unreadable { file: path.into(), why: why.to_string() };
+        toml::from_str(text.trim_start_matches('\u{feff}')).map(Some).map_err(unreadable)
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +131,16 @@ mod tests {
             assert!(is_wanted(path), "{path}");
         }
         for path in ["my-package.json", "next.config", "next.config.json", "package.json/x", "index.js"] {
+            assert!(!is_wanted(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn sources_are_wanted_near_the_root_only() {
+        for path in ["requirements/dev.txt", "app/main.py", "a/config/settings/base.py"] {
+            assert!(is_wanted(path), "{path}");
+        }
+        for path in ["robots.txt", "a/b/c/main.py", "app/models.py"] {
             assert!(!is_wanted(path), "{path}");
         }
     }

@@ -6,7 +6,7 @@ mod manager;
 mod package;
 
 use super::static_files::{self, Fallback, Site};
-use super::{Detected, Finding, Language, Module, Start, mentions};
+use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, mentions};
 use crate::bases::NODE;
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
@@ -133,8 +133,7 @@ impl Installation {
         if self.needs_sources {
             return;
         }
-        dockerfile
-            .comment("Dependencies come before the sources: they are installed again only if these files change.");
+        dockerfile.comment(DEPENDENCIES_FIRST);
         dockerfile.copy_each(
             package.paths(project).into_iter().chain(manager::FILES.iter().copied().filter(|file| project.has(file))),
         );

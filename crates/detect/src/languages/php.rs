@@ -4,7 +4,7 @@ mod extensions;
 
 use super::node::assets::Assets;
 use super::static_files::{self, Fallback, Site};
-use super::{Detected, Finding, Language, Module, Start};
+use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start};
 use crate::bases::{COMPOSER, PHP};
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
@@ -50,8 +50,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
         dockerfile.line("ENV COMPOSER_ALLOW_SUPERUSER=1 COMPOSER_CACHE_DIR=/root/.composer-cache");
         dockerfile.packages("command -v unzip >/dev/null", &["unzip", "git"]);
         if !composer.has_local_packages() {
-            dockerfile
-                .comment("Dependencies come before the sources: they are installed again only if these files change.");
+            dockerfile.comment(DEPENDENCIES_FIRST);
             dockerfile.copy_each(["composer.json", "composer.lock"].into_iter().filter(|file| project.has(file)));
             dockerfile.run(&format!("{INSTALL} --no-scripts --no-autoloader"), CACHES);
         }
