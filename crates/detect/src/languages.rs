@@ -1,5 +1,6 @@
 //! The languages, and the order in which they are tried.
 
+mod go;
 mod hugo;
 mod node;
 mod php;
@@ -16,6 +17,8 @@ use crate::undetected::Undetected;
 /// A language that detection knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Language {
+    /// Go.
+    Go,
     /// PHP, served by Apache.
     Php,
     /// Python.
@@ -31,6 +34,7 @@ pub enum Language {
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Go => "Go",
             Self::Php => "PHP",
             Self::Python => "Python",
             Self::Node => "Node.js",
@@ -92,7 +96,7 @@ struct Module {
 /// In the order in which they are tried. Languages whose projects often contain a `package.json` for their assets come
 /// before Node.js, and static files come last, because every web project may contain an `index.html`. Hugo comes before
 /// Go, because its modules are those of Go, and Python before Rust, because packages of Python may contain code in Rust.
-const MODULES: &[Module] = &[hugo::MODULE, php::MODULE, python::MODULE, node::MODULE, static_files::MODULE];
+const MODULES: &[Module] = &[hugo::MODULE, go::MODULE, php::MODULE, python::MODULE, node::MODULE, static_files::MODULE];
 
 /// Detects the language of a project and writes a Dockerfile. Errors: [`Undetected`].
 pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {

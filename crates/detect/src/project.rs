@@ -32,6 +32,8 @@ const WANTED: &[&str] = &[
     "runtime.txt",
     ".python-version",
     "settings.py",
+    // Go.
+    "go.mod",
     // Every language.
     "Aptfile",
 ];
@@ -53,6 +55,7 @@ fn is_wanted_source(path: &str, name: &str) -> bool {
     match name.rsplit_once('.') {
         Some((_, "txt")) => path.contains("requirements") || path.contains("constraints"),
         Some((_, "py")) => depth <= 2 && python::start::MODULES.contains(&name) || path.contains("settings/"),
+        Some((_, "go")) => depth == 0 || depth <= 2 && path.starts_with("cmd/"),
         _ => false,
     }
 }
@@ -137,10 +140,10 @@ mod tests {
 
     #[test]
     fn sources_are_wanted_near_the_root_only() {
-        for path in ["requirements/dev.txt", "app/main.py", "a/config/settings/base.py"] {
+        for path in ["requirements/dev.txt", "app/main.py", "a/config/settings/base.py", "shop.go", "cmd/api/main.go"] {
             assert!(is_wanted(path), "{path}");
         }
-        for path in ["robots.txt", "a/b/c/main.py", "app/models.py"] {
+        for path in ["robots.txt", "a/b/c/main.py", "app/models.py", "internal/shop.go", "cmd/api/internal/main.go"] {
             assert!(!is_wanted(path), "{path}");
         }
     }
