@@ -5,6 +5,7 @@ mod hugo;
 mod node;
 mod php;
 pub(crate) mod python;
+mod ruby;
 mod static_files;
 
 use std::fmt;
@@ -19,6 +20,8 @@ use crate::undetected::Undetected;
 pub enum Language {
     /// Go.
     Go,
+    /// Ruby, also for sites that Jekyll builds.
+    Ruby,
     /// PHP, served by Apache.
     Php,
     /// Python.
@@ -35,6 +38,7 @@ impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Go => "Go",
+            Self::Ruby => "Ruby",
             Self::Php => "PHP",
             Self::Python => "Python",
             Self::Node => "Node.js",
@@ -96,7 +100,8 @@ struct Module {
 /// In the order in which they are tried. Languages whose projects often contain a `package.json` for their assets come
 /// before Node.js, and static files come last, because every web project may contain an `index.html`. Hugo comes before
 /// Go, because its modules are those of Go, and Python before Rust, because packages of Python may contain code in Rust.
-const MODULES: &[Module] = &[hugo::MODULE, go::MODULE, php::MODULE, python::MODULE, node::MODULE, static_files::MODULE];
+const MODULES: &[Module] =
+    &[hugo::MODULE, go::MODULE, ruby::MODULE, php::MODULE, python::MODULE, node::MODULE, static_files::MODULE];
 
 /// Detects the language of a project and writes a Dockerfile. Errors: [`Undetected`].
 pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {

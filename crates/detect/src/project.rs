@@ -34,6 +34,10 @@ const WANTED: &[&str] = &[
     "settings.py",
     // Go.
     "go.mod",
+    // Ruby.
+    "Gemfile",
+    "Gemfile.lock",
+    ".ruby-version",
     // Every language.
     "Aptfile",
 ];

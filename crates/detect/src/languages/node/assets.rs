@@ -22,17 +22,30 @@ impl<'a> Assets<'a> {
     /// `None`: neither `package.json` nor the `build_command` says that something is built with Node.js. Errors: as for a
     /// project in Node.js.
     pub fn of(project: &Project, request: &Request<'a>) -> Result<Option<Self>, Undetected> {
-        let package = Package::read(project)?;
         let programs = ["npm", "npx", "pnpm", "yarn", "bun", "node"];
         let is_commanded = request.build_command.is_some_and(|it| programs.iter().any(|word| mentions(it, word)));
-        if !project.has("package.json") || (package.script("build").is_none() && !is_commanded) {
+        let has_build = Package::read(project)?.script("build").is_some();
+        if has_build || is_commanded { Self::read(project, request.clone()) } else { Ok(None) }
+    }
+
+    /// Node.js and the dependencies, for a program of the other language that runs the scripts. `None`: there is no
+    /// `package.json`. Errors: as for [`Self::of`].
+    pub fn without_build(project: &Project, request: &Request<'a>) -> Result<Option<Self>, Undetected> {
+        // A build command replaces the scripts.
+        let build_command = request.build_command.or(Some(""));
+        Self::read(project, Request { build_command, ..request.clone() })
+    }
+
+    fn read(project: &Project, request: Request<'a>) -> Result<Option<Self>, Undetected> {
+        if !project.has("package.json") {
             return Ok(None);
         }
+        let package = Package::read(project)?;
         let version = version(project, &package)?;
         let manager = PackageManager::of(project, &package, version.version);
         let installation = Installation::of(project, &package);
         let findings = vec![version.finding, manager.finding()];
-        Ok(Some(Self { request: request.clone(), package, version: version.version, manager, installation, findings }))
+        Ok(Some(Self { request, package, version: version.version, manager, installation, findings }))
     }
 
     /// Call this before the sources are copied: adds Node.js to the stage and installs the dependencies.
