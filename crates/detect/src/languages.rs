@@ -6,6 +6,7 @@ mod node;
 mod php;
 pub(crate) mod python;
 mod ruby;
+mod rust;
 mod static_files;
 
 use std::fmt;
@@ -26,6 +27,8 @@ pub enum Language {
     Php,
     /// Python.
     Python,
+    /// Rust.
+    Rust,
     /// Node.js, also for sites that it builds.
     Node,
     /// Sites that Hugo builds.
@@ -41,6 +44,7 @@ impl fmt::Display for Language {
             Self::Ruby => "Ruby",
             Self::Php => "PHP",
             Self::Python => "Python",
+            Self::Rust => "Rust",
             Self::Node => "Node.js",
             Self::Hugo => "Hugo",
             Self::StaticFiles => "static files",
@@ -100,8 +104,16 @@ struct Module {
 /// In the order in which they are tried. Languages whose projects often contain a `package.json` for their assets come
 /// before Node.js, and static files come last, because every web project may contain an `index.html`. Hugo comes before
 /// Go, because its modules are those of Go, and Python before Rust, because packages of Python may contain code in Rust.
-const MODULES: &[Module] =
-    &[hugo::MODULE, go::MODULE, ruby::MODULE, php::MODULE, python::MODULE, node::MODULE, static_files::MODULE];
+const MODULES: &[Module] = &[
+    hugo::MODULE,
+    go::MODULE,
+    ruby::MODULE,
+    php::MODULE,
+    python::MODULE,
+    rust::MODULE,
+    node::MODULE,
+    static_files::MODULE,
+];
 
 /// Detects the language of a project and writes a Dockerfile. Errors: [`Undetected`].
 pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {

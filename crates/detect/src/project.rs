@@ -38,6 +38,10 @@ const WANTED: &[&str] = &[
     "Gemfile",
     "Gemfile.lock",
     ".ruby-version",
+    // Rust.
+    "Cargo.toml",
+    "rust-toolchain",
+    "rust-toolchain.toml",
     // Every language.
     "Aptfile",
 ];

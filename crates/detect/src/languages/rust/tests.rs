@@ -1,0 +1,89 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::{Bases, detect};
+
+const PACKAGE: (&str, &str) = ("Cargo.toml", "[package]\nname = \"shop\"\n");
+const MAIN: (&str, &str) = ("src/main.rs", "");
+
+fn detected(component: &str, files: &[(&str, &str)]) -> Result<Detected, Undetected> {
+    let bases = Bases::default();
+    detect(&Project::of(files), &Request::new(component, Kind::Service, &bases))
+}
+
+#[test]
+fn a_small_image_runs_the_binary_that_is_copied_out_of_the_cache() {
+    let detected = detected("web", &[PACKAGE, MAIN, ("Cargo.lock", "")]).unwrap();
+    assert_eq!(detected.language, Language::Rust);
+    assert_eq!(detected.findings[1].to_string(), "Rust stable (the default)");
+    assert_eq!(detected.start.as_deref(), Some("target/release/shop"));
+    let mut rest = detected.dockerfile.as_str();
+    for part in [
+        "FROM rust:1 AS build\n",
+        "ENV RUSTUP_TOOLCHAIN=$RUST_VERSION\n",
+        "COPY . .\n",
+        "target=/target,sharing=locked find /target",
+        "-exec touch {} + && cargo build --release --locked &&",
+        "FROM debian:13-slim\n",
+        "COPY --from=build --chown=app:app /workspace ./\n",
+    ] {
+        rest = rest
+            .split_once(part)
+            .unwrap_or_else(|| panic!("{part} is missing or too early: {}", detected.dockerfile))
+            .1;
+    }
+}
+
+#[test]
+fn the_program_is_the_default_that_of_the_component_or_the_only_one() {
+    let workspace = ("Cargo.toml", "[workspace]\nmembers = [\"./crates/*\", \"tools\"]\n");
+    let api = ("crates/api/Cargo.toml", "[package]\nname = \"api\"\n");
+    let bins =
+        "[package]\nname = \"shop\"\ndefault-run = \"serve\"\n[[bin]]\nname = \"serve\"\npath = \"src/main.rs\"\n";
+    for (component, files, expected) in [
+        ("web", &[PACKAGE, ("src/bin/serve.rs", "")][..], "target/release/serve"),
+        ("web", &[PACKAGE, ("src/bin/serve/main.rs", ""), ("src/bin/serve/routes.rs", "")], "target/release/serve"),
+        ("import", &[PACKAGE, MAIN, ("src/bin/import.rs", "")], "target/release/import"),
+        ("web", &[("Cargo.toml", bins), MAIN, ("src/bin/import.rs", "")], "target/release/serve"),
+        ("web", &[workspace, api, ("crates/api/src/main.rs", ""), ("x/Cargo.toml", PACKAGE.1)], "target/release/api"),
+        (
+            "web",
+            &[("Cargo.toml", "[package]\nname = \"shop\"\n[dependencies]\nrocket = \"0.5\"\n"), MAIN],
+            "ROCKET_PORT=$PORT exec target/release/shop",
+        ),
+    ] {
+        let detected = detected(component, files).unwrap();
+        assert_eq!(detected.start.as_deref(), Some(expected), "{files:?}");
+    }
+    for (files, expected) in [
+        (&[PACKAGE, ("src/lib.rs", "")][..], "Add a binary, such as src/main.rs, or a Procfile, or set `run_command`"),
+        (&[PACKAGE, MAIN, ("src/bin/import.rs", "")], "one of the binaries import, shop, or add a Procfile"),
+    ] {
+        let error = detected("web", files).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_released_toolchain_is_an_image_and_rustup_downloads_others() {
+    for (file, text, image, finding) in [
+        ("rust-toolchain", "1.80.1\n", "FROM rust:1.80.1 AS build", "Rust 1.80.1 (rust-toolchain)"),
+        (
+            "rust-toolchain.toml",
+            "[toolchain]\nchannel = \"nightly-2026-01-01\"\n",
+            "FROM rust:1 AS build",
+            "Rust nightly-2026-01-01, which rustup downloads (rust-toolchain.toml)",
+        ),
+    ] {
+        let detected = detected("web", &[PACKAGE, MAIN, (file, text)]).unwrap();
+        assert!(detected.dockerfile.contains(image), "{}", detected.dockerfile);
+        assert_eq!(detected.findings[1].to_string(), finding);
+        assert_eq!(detected.dockerfile.contains("RUSTUP_TOOLCHAIN"), !finding.contains("rustup"));
+    }
+}
+
+#[test]
+fn a_manifest_with_a_mistake_is_named() {
+    let error = detected("web", &[("Cargo.toml", "[package\n"), MAIN]).unwrap_err().to_string();
+    assert!(error.starts_with("Cargo.toml cannot be read: "), "{error}");
+}
