@@ -124,10 +124,7 @@ impl<'a> Dockerfile<'a> {
     /// Installs packages of Debian, unless `test`, a shell condition, says that they are there. So an operator's image
     /// that has them needs no mirror.
     pub fn packages(&mut self, test: &str, packages: &[&str]) {
-        self.line(&format!(
-            "RUN {test} || (apt-get update && apt-get install --yes --no-install-recommends {} && rm -rf /var/lib/apt/lists/*)",
-            packages.join(" ")
-        ));
+        self.line(&format!("RUN {test} || ({})", install(&packages.join(" "))));
     }
 
     /// Writes a small text file, in any stage.
@@ -175,6 +172,13 @@ fn replacing_the_shell(command: &str) -> String {
     }
     let (assignments, program) = command.split_at(command.len() - program.len());
     format!("{assignments}exec {program}")
+}
+
+/// A shell command that installs packages of Debian and leaves no cache.
+pub(crate) fn install(packages: &str) -> String {
+    format!(
+        "apt-get update && apt-get install --yes --no-install-recommends {packages} && rm -rf /var/lib/apt/lists/* /var/cache/apt/*"
+    )
 }
 
 #[cfg(test)]

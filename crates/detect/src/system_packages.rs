@@ -4,7 +4,7 @@
 //! Dependencies are compiled in the image with compilers. The last stage has a smaller image, so the stage that builds
 //! records which packages the compiled files need, and the last stage installs those that are missing.
 
-use crate::dockerfile::Dockerfile;
+use crate::dockerfile::{Dockerfile, install};
 use crate::languages::Finding;
 use crate::project::Project;
 
@@ -59,8 +59,8 @@ impl<'a> SystemPackages<'a> {
         dockerfile.line(&format!(
             "RUN --mount=type=bind,from=build,source={RECORD},target={RECORD} \\\n    \
              missing=$(dpkg-query -W -f '${{Package}}\\n' | grep -Fxv -f - {RECORD} || true); \\\n    \
-             [ -z \"$missing\" ] || (apt-get update && apt-get install --yes --no-install-recommends $missing \\\n    \
-             && rm -rf /var/lib/apt/lists/*)"
+             [ -z \"$missing\" ] || ({})",
+            install("$missing")
         ));
     }
 }
