@@ -46,7 +46,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     }
     findings.extend(system.finding());
 
-    let mut dockerfile = Dockerfile::new(request, "Go");
+    let mut dockerfile = Dockerfile::new(request, &format!("Go {}", version.version));
     dockerfile.build_stage(&GO, version.version, "build");
     dockerfile.line(&format!("ENV GOPATH=/go CGO_ENABLED={}", u8::from(needs_c.is_some())));
     system.install(&mut dockerfile);

@@ -61,7 +61,8 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     findings.extend(packages.findings.iter().cloned());
     findings.extend(system.finding());
 
-    let mut dockerfile = Dockerfile::new(request, "Python");
+    let manager = packages.findings.first().map(|it| it.what.replace("package manager ", ", ")).unwrap_or_default();
+    let mut dockerfile = Dockerfile::new(request, &format!("Python {}{manager}", version.version));
     dockerfile.build_stage(&PYTHON, version.version, "build");
     system.install(&mut dockerfile);
     if let Some(assets) = &assets {

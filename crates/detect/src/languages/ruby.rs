@@ -42,7 +42,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let mut findings = vec![finding, Finding::new("package manager Bundler", gems.file)];
     findings.extend(system.finding());
 
-    let mut dockerfile = Dockerfile::new(request, "Ruby");
+    let mut dockerfile = Dockerfile::new(request, &format!("Ruby {version}"));
     dockerfile.build_stage(&RUBY, &version, "build");
     dockerfile.line(ENV);
     system.install(&mut dockerfile);

@@ -30,7 +30,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let mut findings = vec![toolchain.finding.clone()];
     findings.extend(system.finding());
 
-    let mut dockerfile = Dockerfile::new(request, "Rust");
+    let mut dockerfile = Dockerfile::new(request, &toolchain.finding.what);
     dockerfile.build_stage(&RUST, &toolchain.version, "build");
     dockerfile.line(&format!("ENV CARGO_HOME=/usr/local/cargo CARGO_TARGET_DIR={TARGET}"));
     if toolchain.is_of_image {
