@@ -3,9 +3,12 @@
 //! build reaches one. `DETECT=name` chooses the projects whose names contain this text.
 #![allow(clippy::unwrap_used)]
 
+mod compiled;
 mod engine;
 mod node;
 mod php;
+mod python;
+mod ruby;
 mod sites;
 
 use std::collections::HashMap;
@@ -44,6 +47,10 @@ const BASES: &[&str] = &[
     "php:8.2=boatyard-local/base-php:8.2",
     // Composer is in the base, in several files. Its program is copied onto itself.
     "composer=boatyard-local/base-php:8.2",
+    "python:3.11=boatyard-local/base-python:3.11",
+    "golang=boatyard-local/base-golang:1.19",
+    "ruby:3.1=boatyard-local/base-ruby:3.1",
+    "rust=boatyard-local/base-rust:1.63",
     "hugo=boatyard-local/base-hugo:0.111",
     "nginx=boatyard-local/base-nginx:1",
 ];
@@ -52,7 +59,9 @@ const BASES: &[&str] = &[
 #[ignore = "takes minutes; `make detect` runs it"]
 fn a_project_of_every_language_is_built_and_answers() {
     let wanted = std::env::var("DETECT").unwrap_or_default();
-    let samples = [node::SAMPLES, php::SAMPLES, sites::SAMPLES].into_iter().flatten();
+    let samples = [node::SAMPLES, php::SAMPLES, python::SAMPLES, ruby::SAMPLES, compiled::SAMPLES, sites::SAMPLES]
+        .into_iter()
+        .flatten();
     let mut reached = HashMap::new();
     let mut failures = Vec::new();
     println!("{:<26} {:<24} {:>9} {:>8} {:>8}", "project", "detected", "image", "first", "rebuild");
