@@ -138,6 +138,55 @@ wheels = [
         ..SAMPLE
     },
     Sample {
+        name: "Poetry",
+        files: &[
+            (
+                "pyproject.toml",
+                r#"[tool.poetry]
+package-mode = false
+[tool.poetry.dependencies]
+python = "^3.9"
+waitress = "3.0.0"
+[[tool.poetry.source]]
+name = "simple"
+url = "https://pypi.org/simple/"
+priority = "primary"
+"#,
+            ),
+            (
+                "poetry.lock",
+                r#"[[package]]
+name = "waitress"
+version = "3.0.0"
+description = "Waitress WSGI server"
+optional = false
+python-versions = ">=3.8.0"
+groups = ["main"]
+files = [
+    {file = "waitress-3.0.0-py3-none-any.whl", hash = "sha256:2a06f242f4ba0cc563444ca3d1998959447477363a2d7e9b8b4d75d35cfd1669"},
+    {file = "waitress-3.0.0.tar.gz", hash = "sha256:005da479b04134cdd9dd602d1ee7c49d79de0537610d653674cc6cbde222b8a1"},
+]
+
+[package.source]
+type = "legacy"
+url = "https://pypi.org/simple"
+reference = "simple"
+
+[metadata]
+lock-version = "2.1"
+python-versions = "^3.9"
+content-hash = "9a9fd91450dcfc6e7bb4a83516f3ce7a27976ca606c5dc03720d476ceb20ebb3"
+"#,
+            ),
+            (".python-version", "3.11"),
+            ("main.py", WAITRESS),
+            ("Procfile", "web: poetry run python main.py\n"),
+        ],
+        changes: "main.py",
+        needs: Some(PYPI),
+        ..SAMPLE
+    },
+    Sample {
         name: "Pipenv",
         files: &[
             ("Pipfile", "[packages]\nwaitress = \"==3.0.0\"\n"),

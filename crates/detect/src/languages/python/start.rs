@@ -90,7 +90,7 @@ fn django_server(project: &Project, packages: &Packages, directory: &str) -> Res
         candidates.reverse();
     }
     for (interface, module) in candidates {
-        if let Some(command) = serve(packages, interface, &format!("{module}:application")) {
+        if let Some(command) = serve(packages, interface, &format!("{module}:application"), false) {
             let command = if prefix.is_empty() { command } else { format!("cd {directory} && exec {command}") };
             return Ok(Start::new(command, format!("{prefix}manage.py")));
         }
@@ -98,22 +98,27 @@ fn django_server(project: &Project, packages: &Packages, directory: &str) -> Res
     Err(Help::server("Django", if is_asynchronous { Interface::Asgi } else { Interface::Wsgi }))
 }
 
-/// The command of the first server among the dependencies.
-fn serve(packages: &Packages, interface: Interface, app: &str) -> Option<String> {
-    let servers: &[(&str, &str)] = match interface {
-        // Workers of gunicorn show by a file that they live, which must not be on a disk.
-        Interface::Wsgi => &[
-            ("gunicorn", "gunicorn --worker-tmp-dir /dev/shm --bind 0.0.0.0:$PORT"),
-            ("waitress", "waitress-serve --listen=0.0.0.0:$PORT"),
-            ("hypercorn", "hypercorn --bind 0.0.0.0:$PORT"),
-        ],
-        Interface::Asgi => &[
-            ("uvicorn", "uvicorn --host 0.0.0.0 --port $PORT"),
-            ("hypercorn", "hypercorn --bind 0.0.0.0:$PORT"),
-            ("daphne", "daphne -b 0.0.0.0 -p $PORT"),
-        ],
-    };
-    servers.iter().find(|(package, _)| packages.has(package)).map(|(_, command)| format!("{command} {app}"))
+/// A server: its package, what it serves, its command, and how it names a function that makes the app.
+struct Server(&'static str, &'static [Interface], &'static str, &'static str);
+
+const SERVERS: &[Server] = &[
+    // Workers of gunicorn show by a file that they live, which must not be on a disk.
+    Server("gunicorn", &[Interface::Wsgi], "gunicorn --worker-tmp-dir /dev/shm --bind 0.0.0.0:$PORT", "'{}()'"),
+    Server("waitress", &[Interface::Wsgi], "waitress-serve --listen=0.0.0.0:$PORT", "--call {}"),
+    Server("uvicorn", &[Interface::Asgi], "uvicorn --host 0.0.0.0 --port $PORT", "--factory {}"),
+    Server("hypercorn", &[Interface::Asgi, Interface::Wsgi], "hypercorn --bind 0.0.0.0:$PORT", "'{}()'"),
+    Server("daphne", &[Interface::Asgi], "daphne -b 0.0.0.0 -p $PORT", ""),
+];
+
+/// The command of the first server among the dependencies that can serve the app.
+fn serve(packages: &Packages, interface: Interface, app: &str, is_function: bool) -> Option<String> {
+    let can_serve = |it: &&Server| packages.has(it.0) && it.1.contains(&interface) && !(is_function && it.3.is_empty());
+    let Server(_, _, command, function) = SERVERS.iter().find(can_serve)?;
+    Some(match function.replace("{}", app) {
+        _ if !is_function => format!("{command} {app}"),
+        app if app.starts_with('\'') => format!("exec {command} {app}"),
+        app => format!("{command} {app}"),
+    })
 }
 
 /// The app of a web framework, in a module.
@@ -140,12 +145,7 @@ impl<'a> App<'a> {
     fn server(&self, project: &Project, packages: &Packages) -> Result<Start, Help> {
         let &Framework(title, _, _, interface) = self.framework;
         let module = module(self.path, packages.project.is_some());
-        let app = match (self.is_function, interface) {
-            (false, _) => format!("{module}:{}", self.name),
-            (true, Interface::Wsgi) => format!("'{module}:{}()'", self.name),
-            (true, Interface::Asgi) => format!("--factory {module}:{}", self.name),
-        };
-        if let Some(command) = serve(packages, interface, &app) {
+        if let Some(command) = serve(packages, interface, &format!("{module}:{}", self.name), self.is_function) {
             return Ok(Start::new(command, format!("{title} in {}", self.path)));
         }
         // A program that reads the variable PORT starts a server itself.

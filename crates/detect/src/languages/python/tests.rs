@@ -183,7 +183,12 @@ fn web_frameworks_start_with_the_server_among_the_dependencies() {
         (
             "flask\ngunicorn",
             &[("shop/__init__.py", factory)],
-            "gunicorn --worker-tmp-dir /dev/shm --bind 0.0.0.0:$PORT 'shop:create_app()'",
+            "exec gunicorn --worker-tmp-dir /dev/shm --bind 0.0.0.0:$PORT 'shop:create_app()'",
+        ),
+        (
+            "flask\nwaitress",
+            &[("shop/__init__.py", factory)],
+            "waitress-serve --listen=0.0.0.0:$PORT --call shop:create_app",
         ),
         ("flask\nwaitress", &[FLASK], "waitress-serve --listen=0.0.0.0:$PORT app:app"),
         ("fastapi\nuvicorn", &[("app/main.py", FASTAPI)], "uvicorn --host 0.0.0.0 --port $PORT app.main:app"),
