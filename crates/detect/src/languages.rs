@@ -37,6 +37,13 @@ pub enum Language {
     StaticFiles,
 }
 
+impl Language {
+    /// The value of `environment_slug` on App Platform, if it has one for this language.
+    pub fn slug(self) -> Option<&'static str> {
+        MODULES.iter().find(|it| it.language == self)?.slugs.first().copied()
+    }
+}
+
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

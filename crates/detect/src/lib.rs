@@ -9,6 +9,7 @@
 //! - [`request`]: what the app spec says about the component;
 //! - [`bases`]: the base images, in one table;
 //! - [`versions`]: the version of a base image from what a source asks for;
+//! - [`choice`]: a generated Dockerfile, or the one in the source directory;
 //! - [`languages`]: one module per language, and the order in which they are tried;
 //! - [`dockerfile`]: writes the text;
 //! - [`procfile`]: start commands from a `Procfile`;
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 mod bases;
+mod choice;
 mod dockerfile;
 mod languages;
 mod procfile;
@@ -27,6 +29,7 @@ mod undetected;
 mod versions;
 
 pub use bases::{Bases, InvalidBase};
+pub use choice::{Choice, choose};
 pub use languages::{Detected, Finding, Language, detect};
 pub use project::{Project, is_wanted};
 pub use request::{Kind, Request};
