@@ -38,7 +38,7 @@ use crate::exit::Exit;
 fn main() -> ExitCode {
     // First of all: the git worker restricts its whole process, and must have no threads and read no environment.
     if std::env::args_os().nth(1).is_some_and(|name| name == "source-worker") {
-        return source::run_worker(std::io::stdin(), std::io::stdout());
+        return source::run_worker(std::io::stdin(), std::io::stdout(), detect::is_wanted);
     }
     let arguments = Arguments::read();
     if matches!(arguments.command, Command::Ingress) {

@@ -1,5 +1,7 @@
 //! The parts of a tree that a build depends on, and the identity that follows from them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -94,13 +96,17 @@ impl Identity {
     }
 }
 
-/// The names in a directory and the text of some of its files, to detect a language.
+/// The files below a directory, and the texts of some of them, to detect a language.
+///
+/// Four levels of directories are entered, but neither `node_modules` nor `.git`, nor the directories in `vendor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
-    /// Names of files and directories, sorted; directories end with `/`.
-    pub names: Vec<String>,
-    /// The wanted files that exist, are regular files and are text, by name.
-    pub texts: std::collections::BTreeMap<String, String>,
+    /// Paths of files and symbolic links, relative to the directory, sorted.
+    pub paths: Vec<String>,
+    /// The wanted files that are regular files, text, and at most 256 KiB long, by path. At most 4 MiB in all.
+    pub texts: BTreeMap<String, String>,
+    /// Whether files are left out, because there are more than 20,000. Those near the root come first.
+    pub cut: bool,
 }
 
 /// Something that a user building from this source should know.

@@ -40,7 +40,7 @@ pub(crate) enum Action {
     /// Answers with `Report(Identity)`.
     Identity { commit: CommitId, selection: Selection },
     /// Answers with `Report(Directory)`.
-    Directory { commit: CommitId, path: crate::ContextPath, wanted: Vec<String> },
+    Directory { commit: CommitId, path: crate::ContextPath },
     /// Answers with `Opened`, then `Note` and `Tar` frames, then `End`.
     Context { commit: CommitId, selection: Selection },
 }

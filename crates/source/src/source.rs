@@ -130,16 +130,15 @@ impl Source {
         self.report(repo, action).await
     }
 
-    /// The names in a directory of a fetched commit, and the text of those `wanted` files that exist there.
+    /// The files below a directory of a fetched commit, and the texts of those that [`crate::run_worker`] was told to read.
+    /// Errors beside the general ones: `SourceDirMissing`.
     pub async fn directory(
         &self,
         repo: &RepoUrl,
         commit: &CommitId,
         path: &ContextPath,
-        wanted: &[&str],
     ) -> Result<Directory, SourceError> {
-        let wanted = wanted.iter().map(|&name| name.to_owned()).collect();
-        self.report(repo, Action::Directory { commit: commit.clone(), path: path.clone(), wanted }).await
+        self.report(repo, Action::Directory { commit: commit.clone(), path: path.clone() }).await
     }
 
     /// The build context of a fetched commit as a tar. `on_note` is called for submodules and LFS pointers as they are

@@ -23,12 +23,13 @@ use crate::git_ref::CommitId;
 use crate::protocol::{Action, FrameKind, MAX_REQUEST, Request, write_frame};
 use crate::repo_url::{RepoLocation, RepoUrl};
 
-/// The hidden subcommand `source-worker`: reads one request from `stdin` and writes the answer to `stdout`.
+/// The hidden subcommand `source-worker`: reads one request from `stdin` and writes the answer to `stdout`. `is_wanted`:
+/// whether a directory is read with the text of the file at a path.
 ///
 /// It changes the whole process (resource limits, git options, a thread that kills it when `stdin` closes), so the
 /// process must do nothing else. Exit code 0 if an answer was written, even if that is an error; 2 without a valid
 /// request.
-pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> ExitCode {
+pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write, is_wanted: fn(&str) -> bool) -> ExitCode {
     let dropped = privileges::drop_privileges();
     let mut stdin = BufReader::new(stdin);
     let mut line = Vec::new();
@@ -46,7 +47,7 @@ pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write) -> 
     // Threads inherit the restrictions of the thread that starts them, so this comes first.
     let prepared = dropped.and_then(|()| prepare(&request));
     resource_limits::exit_with_parent(stdin, request.limits.total);
-    let outcome = prepared.and_then(|repo| answer(&request, &repo, &mut stdout));
+    let outcome = prepared.and_then(|repo| answer(&request, &repo, is_wanted, &mut stdout));
     let written = match outcome {
         Ok(()) => Ok(()),
         Err(error) => serde_json::to_vec(&error)
@@ -65,7 +66,12 @@ fn prepare(request: &Request) -> Result<RepoUrl, SourceError> {
     Ok(repo)
 }
 
-fn answer(request: &Request, repo: &RepoUrl, out: &mut impl Write) -> Result<(), SourceError> {
+fn answer(
+    request: &Request,
+    repo: &RepoUrl,
+    is_wanted: fn(&str) -> bool,
+    out: &mut impl Write,
+) -> Result<(), SourceError> {
     options::harden(&request.limits)?;
     match &request.action {
         Action::Fetch { git_ref, credentials, known_hosts } => {
@@ -78,10 +84,10 @@ fn answer(request: &Request, repo: &RepoUrl, out: &mut impl Write) -> Result<(),
             let reader = tree::CommitReader::commit(&opened, repo, commit, &request.limits)?;
             report(out, FrameKind::Report, &reader.identity(selection)?)
         }
-        Action::Directory { commit, path, wanted } => {
+        Action::Directory { commit, path } => {
             let opened = open(request, repo, commit)?;
             let reader = tree::CommitReader::commit(&opened, repo, commit, &request.limits)?;
-            report(out, FrameKind::Report, &reader.directory(path, wanted)?)
+            report(out, FrameKind::Report, &reader.directory(path, is_wanted)?)
         }
         Action::Context { commit, selection } => {
             let opened = open(request, repo, commit)?;

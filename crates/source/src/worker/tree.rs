@@ -1,12 +1,15 @@
-//! Reads one commit's tree: the build context, its Dockerfile and ignore file, the names in a directory.
+//! Reads one commit's tree: the build context, its Dockerfile and ignore file, the files below a directory.
 //!
 //! Paths are followed through tree objects part by part. A link on the way is not followed but reported.
+
+use std::collections::VecDeque;
 
 use git2::{Commit, ObjectType, Oid, Repository, Tree};
 
 use super::errors::damaged;
 use super::resolve::{find_commit, tree_id};
 use crate::context_path::ContextPath;
+use crate::directory::DirectoryReader;
 use crate::dockerignore::Dockerignore;
 use crate::error::SourceError;
 use crate::git_ref::CommitId;
@@ -24,7 +27,6 @@ pub(super) const SUBMODULE: i32 = 0o160_000;
 /// Names suggested in an error, and tree entries searched for them.
 const MAX_SUGGESTIONS: usize = 8;
 const MAX_SEARCHED: usize = 50_000;
-const NAMES_IN_DIRECTORY: usize = 10_000;
 
 /// One commit of one repository.
 pub(super) struct CommitReader<'r> {
@@ -84,23 +86,41 @@ impl<'r> CommitReader<'r> {
         })
     }
 
-    pub(super) fn directory(&self, path: &ContextPath, wanted: &[String]) -> Result<Directory, SourceError> {
-        let tree = self.directory_tree(path)?;
-        let mut found = Directory::default();
-        for entry in tree.iter().take(NAMES_IN_DIRECTORY) {
-            let Ok(name) = entry.name() else { continue };
-            let slash = if entry.kind() == Some(ObjectType::Tree) { "/" } else { "" };
-            found.names.push(format!("{name}{slash}"));
-        }
-        found.names.sort();
-        for name in wanted {
-            let Some(entry) = tree.get_name(name).filter(|entry| is_file(entry.filemode_raw())) else { continue };
-            // A file that is too large or not text is skipped; the others may still identify the language.
-            if let Ok(text) = self.text(entry.id(), &path.join(&self.parse(name)?)) {
-                found.texts.insert(name.clone(), text);
+    pub(super) fn directory(&self, path: &ContextPath, is_wanted: fn(&str) -> bool) -> Result<Directory, SourceError> {
+        let mut reader = DirectoryReader::new(is_wanted);
+        let mut waiting = VecDeque::from([(String::new(), self.directory_tree(path)?.id())]);
+        while let Some((prefix, id)) = waiting.pop_front() {
+            let tree = self.opened.find_tree(id).map_err(|error| damaged(&error, self.repo))?;
+            for entry in &tree {
+                if !reader.count() {
+                    return Ok(reader.finish());
+                }
+                let Ok(name) = entry.name() else { continue };
+                let path = format!("{prefix}{name}");
+                match entry.filemode_raw() {
+                    DIRECTORY if reader.enters(&path) => waiting.push_back((format!("{path}/"), entry.id())),
+                    LINK => reader.add(&path),
+                    mode if is_file(mode) => {
+                        reader.add(&path);
+                        self.add_text(&mut reader, &path, entry.id())?;
+                    }
+                    _ => {}
+                }
             }
         }
-        Ok(found)
+        Ok(reader.finish())
+    }
+
+    fn add_text(&self, reader: &mut DirectoryReader, path: &str, blob: Oid) -> Result<(), SourceError> {
+        if !reader.wants(path, 0) {
+            return Ok(());
+        }
+        let odb = self.opened.odb().map_err(|error| damaged(&error, self.repo))?;
+        let (size, _) = odb.read_header(blob).map_err(|error| damaged(&error, self.repo))?;
+        if reader.wants(path, size as u64) {
+            reader.add_text(path, odb.read(blob).map_err(|error| damaged(&error, self.repo))?.data());
+        }
+        Ok(())
     }
 
     /// The tree of a directory, or an error that says what is there instead.

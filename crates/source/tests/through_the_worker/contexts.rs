@@ -23,7 +23,7 @@ pub const CASES: &[Case] = &[
     ("entries that git refuses end the stream with an error", hostile_entries),
     ("exceeding a limit is an error that names it", limits),
     ("submodules and LFS pointers are reported, not fetched", submodules_and_pointers),
-    ("the names and texts of a directory can be read", directories),
+    ("the paths and the wanted texts of a directory can be read", directories),
     ("the identity changes with everything that changes the build", identity_changes),
 ];
 
@@ -262,12 +262,29 @@ fn submodules_and_pointers() {
 }
 
 fn directories() {
-    let fixture = Fixture::with_files(&[("app/package.json", "{}"), ("app/src/x", ""), ("app/go.mod/x", "")]);
-    let path = ContextPath::parse("app").unwrap();
-    let wanted = ["package.json", "go.mod", "missing"];
-    let found = wait(fixture.source().directory(&fixture.url(), &fixture.head(), &path, &wanted)).unwrap();
-    assert_eq!(found.names, ["go.mod/", "package.json", "src/"]);
-    assert_eq!(found.texts.into_iter().collect::<Vec<_>>(), [("package.json".to_owned(), "{}".to_owned())]);
+    let fixture = Fixture::new();
+    fixture.commit(&[
+        ("app/package.json", FILE, "{}"),
+        ("app/src/x", FILE, ""),
+        ("app/web/package.json", FILE, "[]"),
+        ("app/go.mod/x", FILE, ""),
+        ("app/link", LINK, "package.json"),
+        ("app/node_modules/a/package.json", FILE, "{}"),
+        ("app/vendor/modules.txt", FILE, ""),
+        ("app/vendor/a/package.json", FILE, "{}"),
+        ("app/lib", SUBMODULE, ""),
+        ("package.json", FILE, "{}"),
+    ]);
+    let directory = |path: &str| {
+        let path = ContextPath::parse(path).unwrap();
+        wait(fixture.source().directory(&fixture.url(), &fixture.head(), &path))
+    };
+    let found = directory("app").unwrap();
+    let paths = ["go.mod/x", "link", "package.json", "src/x", "vendor/modules.txt", "web/package.json"];
+    assert_eq!((found.paths, found.cut), (paths.map(String::from).to_vec(), false));
+    let texts: Vec<_> = found.texts.iter().map(|(path, text)| format!("{path} {text}")).collect();
+    assert_eq!(texts, ["package.json {}", "web/package.json []"]);
+    assert!(matches!(directory("missing"), Err(SourceError::SourceDirMissing { .. })));
 }
 
 fn identity_changes() {

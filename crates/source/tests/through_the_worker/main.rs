@@ -36,11 +36,11 @@ fn main() -> ExitCode {
 /// The child process: the real worker, and two that misbehave.
 fn play_worker(args: &[String]) -> Option<ExitCode> {
     match args {
-        [first] if first == "source-worker" => Some(source::run_worker(std::io::stdin(), std::io::stdout())),
+        [first] if first == "source-worker" => Some(source::run_worker(std::io::stdin(), std::io::stdout(), is_wanted)),
         // Writes its process id to a file, then runs the real worker.
         [first, file] if first == "source-worker-with-pid" => {
             std::fs::write(file, std::process::id().to_string()).expect("the test's directory is writable");
-            Some(source::run_worker(std::io::stdin(), std::io::stdout()))
+            Some(source::run_worker(std::io::stdin(), std::io::stdout(), is_wanted))
         }
         // Sends nothing until its parent closes the pipe.
         [first] if first == "source-worker-silent" => {
@@ -72,4 +72,9 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime
         .block_on(async { tokio::time::timeout(std::time::Duration::from_secs(300), future).await.expect("it ends") })
+}
+
+/// The files whose text is read with a directory.
+fn is_wanted(path: &str) -> bool {
+    ["package.json", "go.mod", "link"].iter().any(|name| path.rsplit('/').next() == Some(name))
 }

@@ -1,0 +1,122 @@
+//! What detection of a language reads in a directory: the paths of files, and the texts of some. The same limits apply to a
+//! commit and to a directory on disk.
+
+use crate::identity::Directory;
+
+/// How many levels of directories are entered. Manifests of build tools are near the root.
+const MAX_DEPTH: usize = 4;
+/// How many files and directories are looked at.
+const MAX_ENTRIES: usize = 20_000;
+/// Paths and texts together fit into one frame of the worker's protocol, even if JSON escapes every second character.
+const MAX_BYTES_OF_PATHS: usize = 2 * 1024 * 1024;
+const MAX_BYTES_OF_TEXTS: usize = 4 * 1024 * 1024;
+/// The size of one text. Larger files are lock files, of which only the existence matters.
+const MAX_BYTES_OF_TEXT: u64 = 256 * 1024;
+/// Directories that contain other projects and not the source.
+const NOT_ENTERED: [&str; 2] = ["node_modules", ".git"];
+/// Of vendored packages, only the index in this directory matters.
+const VENDORED: &str = "vendor";
+
+/// Collects the files of a directory. The caller walks through it level by level, so that files near the root are found
+/// first.
+pub(crate) struct DirectoryReader {
+    is_wanted: fn(&str) -> bool,
+    found: Directory,
+    entries: usize,
+    bytes_of_paths: usize,
+    bytes_of_texts: usize,
+}
+
+impl DirectoryReader {
+    /// `is_wanted`: whether to read the text of the file at a path.
+    pub fn new(is_wanted: fn(&str) -> bool) -> Self {
+        Self { is_wanted, found: Directory::default(), entries: 0, bytes_of_paths: 0, bytes_of_texts: 0 }
+    }
+
+    /// Counts an entry. False if the limit is reached: the walk ends then.
+    pub fn count(&mut self) -> bool {
+        self.entries += 1;
+        self.found.cut |= self.entries > MAX_ENTRIES;
+        !self.found.cut
+    }
+
+    /// Whether to enter the directory at this path.
+    pub fn enters(&self, path: &str) -> bool {
+        let mut parts = path.rsplit('/');
+        let name = parts.next().unwrap_or(path);
+        path.split('/').count() <= MAX_DEPTH && !NOT_ENTERED.contains(&name) && parts.all(|parent| parent != VENDORED)
+    }
+
+    /// Adds a file or a symbolic link. A name that is not displayable is left out: no build tool looks for it.
+    pub fn add(&mut self, path: &str) {
+        if path.chars().any(char::is_control) {
+            return;
+        }
+        self.bytes_of_paths += path.len();
+        self.found.cut |= self.bytes_of_paths > MAX_BYTES_OF_PATHS;
+        if !self.found.cut {
+            self.found.paths.push(path.to_owned());
+        }
+    }
+
+    /// Whether to read the text of this regular file.
+    pub fn wants(&self, path: &str, size: u64) -> bool {
+        size <= MAX_BYTES_OF_TEXT && (self.is_wanted)(path)
+    }
+
+    /// Adds the content of a wanted file. A file that is not text is left out, because it may still be that the others show
+    /// the language.
+    pub fn add_text(&mut self, path: &str, content: &[u8]) {
+        let is_binary = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        let Ok(text) = std::str::from_utf8(content) else { return };
+        let fits = self.bytes_of_texts + text.len() <= MAX_BYTES_OF_TEXTS;
+        if !text.contains(is_binary) && fits && content.len() as u64 <= MAX_BYTES_OF_TEXT {
+            self.bytes_of_texts += text.len();
+            self.found.texts.insert(path.to_owned(), text.to_owned());
+        }
+    }
+
+    /// What was found, with the paths sorted.
+    pub fn finish(mut self) -> Directory {
+        self.found.paths.sort();
+        self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_of_other_projects_and_deep_ones_are_not_entered() {
+        let reader = DirectoryReader::new(|_| false);
+        let entered = |paths: &[&str]| paths.iter().map(|it| reader.enters(it)).collect::<Vec<_>>();
+        assert_eq!(entered(&["src", "vendor", "a/vendor", "a/b/c/d", ".github"]), [true; 5]);
+        assert_eq!(
+            entered(&["node_modules", "a/node_modules", ".git", "vendor/x", "a/vendor/b", "a/b/c/d/e"]),
+            [false; 6]
+        );
+    }
+
+    #[test]
+    fn only_short_texts_of_wanted_files_are_read() {
+        let mut reader = DirectoryReader::new(|path| path.ends_with("go.mod"));
+        assert!(reader.wants("a/go.mod", 10) && !reader.wants("go.sum", 10) && !reader.wants("go.mod", 1 << 20));
+        reader.add_text("go.mod", b"module x\r\n");
+        reader.add_text("a/go.mod", b"\x1b[2J");
+        reader.add_text("b/go.mod", b"\xff");
+        assert_eq!(reader.finish().texts.into_keys().collect::<Vec<_>>(), ["go.mod"]);
+    }
+
+    #[test]
+    fn the_rest_of_a_large_directory_is_left_out_and_reported() {
+        let mut reader = DirectoryReader::new(|_| false);
+        for number in 0..MAX_ENTRIES {
+            assert!(reader.count());
+            reader.add(&format!("{number:05}"));
+        }
+        assert!(!reader.count());
+        let found = reader.finish();
+        assert_eq!((found.paths.len(), found.cut), (MAX_ENTRIES, true));
+    }
+}
