@@ -1,7 +1,7 @@
 //! Computes the environment of a component: merges variables and replaces references by values.
 //!
 //! Values that are not in the spec come from [`Facts`]. As on App Platform, a reference stays as text if it names
-//! nothing, is circular, or belongs to a build.
+//! nothing, is circular, or belongs to a build with a Dockerfile.
 
 use std::fmt;
 
@@ -23,8 +23,10 @@ const DEEPEST: usize = 32;
 pub enum Scope {
     /// A container. Every reference has a value.
     Run,
-    /// A build. References are not replaced.
+    /// A build with a Dockerfile. References are not replaced.
     Build,
+    /// A build for a detected language. References have values, except those to databases.
+    DetectedBuild,
 }
 
 /// The final value of a variable.
@@ -144,7 +146,7 @@ impl<'a> Resolver<'a> {
         for (i, env) in envs.iter().enumerate() {
             let exists = match self.scope {
                 Scope::Run => env.scope().is_run_time(),
-                Scope::Build => env.scope().is_build_time(),
+                Scope::Build | Scope::DetectedBuild => env.scope().is_build_time(),
             };
             if !exists {
                 continue;
@@ -232,6 +234,9 @@ impl<'a> Resolver<'a> {
             Meaning::App => return Ok(plain(self.of_app(reference.name))),
             Meaning::Variable => return self.of_variable(reference.name),
             Meaning::NoOwner => return Err(Unresolved::Warn("no component or database has that name".to_owned())),
+            Meaning::Database(..) if self.scope == Scope::DetectedBuild => {
+                return Err(Unresolved::Warn("a database has no values during a build".to_owned()));
+            }
             Meaning::Database(database, known) => {
                 let what = without_pool(database.engine(), reference.name);
                 if known.contains(&what) {

@@ -148,6 +148,18 @@ fn builds_get_build_time_variables_without_replaced_references() {
 }
 
 #[test]
+fn builds_for_a_detected_language_get_the_values_of_all_references_except_those_to_databases() {
+    let own = "{key: R, value: r, scope: RUN_TIME}, {key: S, value: hush, type: SECRET}, {key: T, value: '${S}'}, \
+               {key: B, value: '${APP_URL} ${api.PUBLIC_URL}', scope: BUILD_TIME}, \
+               {key: D, value: '${db-1.DATABASE_URL} ${api.PRIVATE_URL} ${R}'}";
+    let environment = resolve_envs(&spec("", own), "web", Scope::DetectedBuild, &facts()).unwrap();
+    let get = |key| environment.get(key).map(|it| (it.text.as_str(), it.secret)).unwrap();
+    assert_eq!(get("B"), ("http://shop.localhost:8080 http://shop.localhost:8080/api", false));
+    assert_eq!(get("D"), ("${db-1.DATABASE_URL} http://api:3000 ${R}", false));
+    assert_eq!(get("T"), ("hush", true), "it contains a secret");
+}
+
+#[test]
 fn all_missing_values_are_reported_at_once() {
     let own = "{key: A, type: SECRET}, {key: B, value: 'EV[1:a:b]', type: SECRET}, {key: C, value: '${db-1.PORT}'}, \
                {key: D, value: '${A}'}";
