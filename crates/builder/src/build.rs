@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
+use detect::{Bases, Undetected};
 use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use source::{
-    CommitId, FetchOptions, FetchProgress, GitRef, Identity, Note, RepoUrl, Resolved, Selection, Source, SourceError,
+    CommitId, ContextPath, Directory, DockerfileChoice, FetchOptions, FetchProgress, GitRef, Identity, Note, RepoUrl,
+    Resolved, Selection, Source, SourceError,
 };
 use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
 
 use crate::bases;
-use crate::recipe::{Cache, KnownImage, Recipe, identity};
+use crate::dockerfile::{BuildPlan, Chosen};
+use crate::recipe::{Cache, Hints, KnownImage, Recipe, identity};
 
 /// Looks up an image that was built earlier for an identity.
 pub type ImageLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<KnownImage>> + Send + Sync>;
@@ -26,6 +29,8 @@ pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Builder {
     engine: Arc<dyn Engine>,
     source: Source,
+    /// The base images of generated Dockerfiles.
+    bases: Arc<Bases>,
     /// One build at a time per identity, also across components: the second build reuses the first one's image.
     build_locks: Arc<Mutex<BTreeMap<String, Weak<BuildLock>>>>,
 }
@@ -54,15 +59,23 @@ pub enum BuildError {
     /// The source could not be fetched or read. Nothing was built.
     #[error("{0}")]
     Source(#[from] SourceError),
+    /// The spec names no Dockerfile, the source directory has none, and no language was detected. Nothing was built.
+    #[error("{}{why}", below(source_dir))]
+    Undetected {
+        /// The directory that was looked at.
+        source_dir: ContextPath,
+        /// The reason.
+        why: Undetected,
+    },
     /// The engine failed to build it.
     #[error("{0}")]
     Engine(#[from] EngineError),
 }
 
 impl Builder {
-    /// Builds on `engine` from `source`.
-    pub fn new(engine: Arc<dyn Engine>, source: Source) -> Self {
-        Self { engine, source, build_locks: Arc::default() }
+    /// Builds on `engine` from `source`. `bases`: the base images of generated Dockerfiles.
+    pub fn new(engine: Arc<dyn Engine>, source: Source, bases: Bases) -> Self {
+        Self { engine, source, bases: Arc::new(bases), build_locks: Arc::default() }
     }
 
     /// The source, to parse addresses.
@@ -81,9 +94,43 @@ impl Builder {
         self.source.fetch(repo, git_ref, FetchOptions::default(), |_| {}).await
     }
 
-    /// Checks that a build would find its directory and its Dockerfile in a commit that was looked up.
-    pub async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError> {
-        self.source.identity(repo, commit, selection).await.map(drop)
+    /// Looks up what a component would be built with at a commit that was looked up. Errors: a build would not find its
+    /// directory or its Dockerfile, or nothing was detected.
+    pub async fn plan(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<BuildPlan, BuildError> {
+        self.read(repo, commit, selection, hints).await.map(|(chosen, _)| chosen.plan)
+    }
+
+    /// Chooses the Dockerfile, and identifies the source with it.
+    async fn read(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<(Chosen, Identity), BuildError> {
+        let chosen = match &selection.dockerfile {
+            DockerfileChoice::Path(path) => Chosen::named(selection, path),
+            DockerfileChoice::Default | DockerfileChoice::Written(_) => {
+                let found = self.source.directory(repo, commit, &selection.source_dir).await?;
+                self.detected(selection, hints, found).await?
+            }
+        };
+        let identity = self.source.identity(repo, commit, &chosen.identity).await?;
+        Ok((chosen, identity))
+    }
+
+    /// Parsing files of a repository may take long and must not delay other tasks.
+    async fn detected(&self, selection: &Selection, hints: &Hints, found: Directory) -> Result<Chosen, BuildError> {
+        let (given, hints, bases) = (selection.clone(), hints.clone(), self.bases.clone());
+        let detecting = tokio::task::spawn_blocking(move || Chosen::detected(&given, found, &hints, &bases)).await;
+        let chosen = detecting.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        chosen.map_err(|why| BuildError::Undetected { source_dir: selection.source_dir.clone(), why })
     }
 
     /// Returns the image of `recipe` at a commit, even if its reference has moved since. Builds it unless `lookup` or
@@ -97,7 +144,10 @@ impl Builder {
         lookup: ImageLookup,
         log: LogSink,
     ) -> Result<Built, BuildError> {
-        let source_identity = self.source_identity(recipe, commit, &log).await?;
+        let (chosen, source_identity) = self.read_or_fetch(recipe, commit, &log).await?;
+        for line in chosen.log_lines(&recipe.selection, &recipe.hints) {
+            log(&single_line(&line));
+        }
         for note in &source_identity.notes {
             log(&describe(note));
         }
@@ -123,21 +173,26 @@ impl Builder {
             log(&format!("Nothing to build: {} was built from the same source", found.reference));
             return Ok(built(tagged, false));
         }
-        let image = self.build(recipe, commit, &source_identity, &identity, &log).await?;
+        let image = self.build(recipe, commit, &chosen.build, &source_identity, &identity, &log).await?;
         *built_meanwhile = Some(image.clone());
         Ok(built(image, true))
     }
 
     /// The commit may be missing or damaged in the mirror, if the mirror was created again after the commit was
     /// resolved. Fetches it again then.
-    async fn source_identity(&self, recipe: &Recipe, commit: &CommitId, log: &LogSink) -> Result<Identity, BuildError> {
-        let identity = || self.source.identity(&recipe.repo, commit, &recipe.selection);
-        match identity().await {
-            Err(SourceError::NotFetched { .. } | SourceError::Damaged { .. }) => {
+    async fn read_or_fetch(
+        &self,
+        recipe: &Recipe,
+        commit: &CommitId,
+        log: &LogSink,
+    ) -> Result<(Chosen, Identity), BuildError> {
+        let read = || self.read(&recipe.repo, commit, &recipe.selection, &recipe.hints);
+        match read().await {
+            Err(BuildError::Source(SourceError::NotFetched { .. } | SourceError::Damaged { .. })) => {
                 self.fetch(recipe, &GitRef::Commit(commit.clone()), log).await?;
-                Ok(identity().await?)
+                read().await
             }
-            other => Ok(other?),
+            other => other,
         }
     }
 
@@ -160,6 +215,7 @@ impl Builder {
         &self,
         recipe: &Recipe,
         commit: &CommitId,
+        selection: &Selection,
         source_identity: &Identity,
         identity: &str,
         log: &LogSink,
@@ -171,7 +227,7 @@ impl Builder {
             let log = log.clone();
             move |note: Note| log(&describe(&note))
         };
-        let context = self.source.context(&recipe.repo, commit, &recipe.selection, on_note).await?;
+        let context = self.source.context(&recipe.repo, commit, selection, on_note).await?;
         let reference = reference(recipe, identity);
         let spec = BuildSpec {
             tag: reference.clone(),
@@ -296,6 +352,11 @@ fn explain_heredocs(error: EngineError, dockerfile: &str) -> EngineError {
         }
         other => other,
     }
+}
+
+/// Names the directory in an error, unless it is the root.
+fn below(source_dir: &ContextPath) -> String {
+    if source_dir.is_root() { String::new() } else { format!("in {source_dir}: ") }
 }
 
 fn describe(note: &Note) -> String {

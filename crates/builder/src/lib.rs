@@ -2,6 +2,7 @@
 //! or builds one.
 //!
 //! - [`recipe`]: what to build, and its identity;
+//! - [`dockerfile`]: the Dockerfile of the repository, or one for the detected language;
 //! - [`bases`]: the base images of a Dockerfile;
 //! - [`build`]: the steps of a build, with a streaming log.
 //!
@@ -11,7 +12,9 @@
 
 mod bases;
 mod build;
+mod dockerfile;
 mod recipe;
 
 pub use build::{BuildError, Builder, Built, ImageLookup, LogSink};
-pub use recipe::{Cache, KnownImage, Recipe};
+pub use dockerfile::BuildPlan;
+pub use recipe::{Cache, Hints, KnownImage, Recipe};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use detect::{Bases, Request};
 use sha2::{Digest, Sha256};
 use source::{GitRef, RepoUrl, Selection};
 
@@ -12,8 +13,10 @@ pub struct Recipe {
     pub repo: RepoUrl,
     /// The branch, tag or commit.
     pub git_ref: GitRef,
-    /// The directory and the Dockerfile.
+    /// The directory, and the Dockerfile that the spec names.
     pub selection: Selection,
+    /// For the detection of a language, if the selection names no Dockerfile.
+    pub hints: Hints,
     /// Build arguments. Not for secrets: they would remain in the image's history.
     pub args: BTreeMap<String, String>,
     /// What may be reused of earlier builds.
@@ -24,6 +27,44 @@ pub struct Recipe {
     pub tag_suffix: String,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
+}
+
+/// What the app spec says about the component, for the detection of its language. See [`Request`] for the fields.
+#[derive(Debug, Clone)]
+pub struct Hints {
+    /// The name of the app, for a command in the log.
+    pub app: String,
+    /// The name of the component.
+    pub component: String,
+    /// Its kind.
+    pub kind: detect::Kind,
+    /// `environment_slug`.
+    pub slug: Option<String>,
+    /// `build_command`.
+    pub build_command: Option<String>,
+    /// `run_command`.
+    pub run_command: Option<String>,
+    /// `output_dir` of a static site.
+    pub output_dir: Option<String>,
+    /// The names of the build arguments.
+    pub build_args: Vec<String>,
+    /// Begins the ids of cache mounts.
+    pub cache_scope: String,
+}
+
+impl Hints {
+    pub(crate) fn request<'a>(&'a self, cache_scope: &'a str, bases: &'a Bases) -> Request<'a> {
+        Request {
+            slug: self.slug.as_deref(),
+            build_command: self.build_command.as_deref(),
+            run_command: self.run_command.as_deref(),
+            output_dir: self.output_dir.as_deref(),
+            build_args: self.build_args.iter().map(String::as_str).collect(),
+            cache_scope,
+            // Without secrets, because builds get none.
+            ..Request::new(&self.component, self.kind, bases)
+        }
+    }
 }
 
 /// What may be reused of earlier builds.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use api::Options;
-use controller::config::limits;
+use controller::config::{Bases, limits};
 use controller::{Config, Controller};
 use data_dir::{DataDir, DataDirError};
 use tokio::net::TcpListener;
@@ -150,9 +150,17 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         api,
         local_sources: sources.collect::<Result<_, _>>()?,
         allow_sources_from: options.allow_sources_from,
+        base_images: base_images(&options.base_image)?,
         database_images: options.database_image,
         ..base_config(options.host, data_dir)?
     })
+}
+
+/// Errors: a replacement names no base image.
+fn base_images(replacements: &[String]) -> Result<Bases, UsageError> {
+    // An empty variable is one that is not set.
+    let given = replacements.iter().map(|it| it.trim()).filter(|it| !it.is_empty());
+    Bases::parse(given).map_err(|error| UsageError(format!("--base-image: {error}")))
 }
 
 /// The default settings of an installation.
@@ -164,6 +172,7 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         api: SocketAddr::from(([127, 0, 0, 1], 7080)),
         local_sources: Vec::new(),
         allow_sources_from: Vec::new(),
+        base_images: Bases::default(),
         database_images: Vec::new(),
         network_pool: host.network_pool,
         program: std::env::current_exe().context("cannot find the path of this program")?,
@@ -261,6 +270,15 @@ mod tests {
         assert_eq!(Exit::of(&error), Exit::Usage);
         assert!(error.to_string().contains("plain HTTP"), "{error}");
         assert!(check_api_address(&options("--api 0.0.0.0:7080 --api-insecure")).is_ok());
+    }
+
+    #[test]
+    fn a_base_image_that_does_not_exist_is_wrong_usage() {
+        let parsed = |line: &str| base_images(&options(line).base_image).map_err(|error| error.to_string());
+        assert_eq!(parsed(""), Ok(Bases::default()));
+        assert!(parsed("--base-image nginx=local/nginx:1 --base-image debian:13=local/debian").is_ok());
+        let error = parsed("--base-image ngnix=local/nginx").expect_err("misspelt");
+        assert!(error.starts_with("--base-image: no base image is named \"ngnix\""), "{error}");
     }
 
     #[tokio::test]

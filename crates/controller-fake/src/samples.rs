@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::view::{
-    Actor, AlertView, AppView, CommitView, ComponentHealthView, Condition, DatabaseConnectionView, DeploymentKind,
-    DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceTransition, InstanceUsage, InstanceView,
-    JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp,
-    TokenScope, TokenView, TrafficSample, Transition, UsageSample,
+    Actor, AlertView, AppView, BuildPlanView, BuiltWith, CommitView, ComponentHealthView, Condition,
+    DatabaseConnectionView, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage, HostView,
+    InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView,
+    SourceHeadView, SourceLocation, TokenApp, TokenScope, TokenView, TrafficSample, Transition, UsageSample,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -258,5 +258,18 @@ pub fn source_heads() -> Vec<SourceHeadView> {
     };
     let address = "https://example.com/shop.git".to_owned();
     let location = SourceLocation::Repository { address, branch: Some("main".into()), newest: Ok(newest) };
-    vec![SourceHeadView { components: vec![("web".into(), Some("1".repeat(40)))], location, problems: Vec::new() }]
+    let with = BuiltWith::Generated {
+        language: "static files".into(),
+        slug: Some("html".into()),
+        findings: vec!["static files (index.html)".into()],
+        start: None,
+        dockerfile: "# static files\n\nFROM nginx:1\n".into(),
+    };
+    let builds = vec![BuildPlanView { component: "web".into(), source_dir: String::new(), with }];
+    vec![SourceHeadView {
+        components: vec![("web".into(), Some("1".repeat(40)))],
+        location,
+        builds,
+        problems: Vec::new(),
+    }]
 }

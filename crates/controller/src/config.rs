@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use detect::Bases;
 pub use rollout::limits;
 pub use source::SpecialNetwork;
 
@@ -23,6 +24,8 @@ pub struct Config {
     /// Special networks that repositories may be fetched from. Services in such networks often trust every client that
     /// can connect, so the default is none.
     pub allow_sources_from: Vec<SpecialNetwork>,
+    /// The base images of Dockerfiles that are generated for detected languages. Default: the official ones.
+    pub base_images: Bases,
     /// Database images by engine, e.g. `("PG", "postgres:17")`. Default: `postgres:<version>`.
     pub database_images: Vec<(String, String)>,
     /// The pool from which each app gets its `/24` network. Default `10.192.0.0/12`.

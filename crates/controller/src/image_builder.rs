@@ -2,7 +2,7 @@
 //! repository in memory.
 
 use async_trait::async_trait;
-use builder::{BuildError, Builder, Built, ImageLookup, LogSink, Recipe};
+use builder::{BuildError, BuildPlan, Builder, Built, Hints, ImageLookup, LogSink, Recipe};
 use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError};
 
 /// Resolving and building are separate calls, so that the controller can record the commit before it builds.
@@ -14,8 +14,14 @@ pub(crate) trait ImageBuilder: Send + Sync {
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
     /// The newest commit of a reference, looked up for display.
     async fn head(&self, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError>;
-    /// Checks that a build would find its directory and its Dockerfile in a commit that was looked up.
-    async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError>;
+    /// What a component would be built with at a commit that was looked up.
+    async fn plan(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<BuildPlan, BuildError>;
     /// The commit that a recipe's branch points to now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
     /// Returns the image of a recipe at a commit; builds it if no image exists.
@@ -42,8 +48,14 @@ impl ImageBuilder for Builder {
         Builder::head(self, repo, git_ref).await
     }
 
-    async fn check(&self, repo: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError> {
-        Builder::check(self, repo, commit, selection).await
+    async fn plan(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<BuildPlan, BuildError> {
+        Builder::plan(self, repo, commit, selection, hints).await
     }
 
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {

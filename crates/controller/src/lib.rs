@@ -20,6 +20,7 @@
 
 mod app;
 mod bandwidth;
+mod build_hints;
 mod caller;
 mod clock;
 pub mod config;

@@ -71,7 +71,7 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
     let connector = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
-    let image_builder = Arc::new(Builder::new(engine.clone(), source(&config, &directory)));
+    let image_builder = Arc::new(Builder::new(engine.clone(), source(&config, &directory), config.base_images.clone()));
     take_over(
         config,
         directory,

@@ -625,8 +625,46 @@ pub struct SourceHeadView {
     pub components: Vec<(ComponentName, Option<String>)>,
     /// Where the source is.
     pub location: SourceLocation,
+    /// What the components would be built with at the newest commit.
+    pub builds: Vec<BuildPlanView>,
     /// Why the newest commit cannot be built, as far as that shows before a build. One sentence for each component.
     pub problems: Vec<String>,
+}
+
+/// What a component would be built with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuildPlanView {
+    /// The component.
+    pub component: ComponentName,
+    /// Its directory in the repository; empty for the root.
+    pub source_dir: String,
+    /// What it would be built with.
+    pub with: BuiltWith,
+}
+
+/// What a component would be built with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BuiltWith {
+    /// A Dockerfile of the repository.
+    Dockerfile {
+        /// Its path.
+        path: String,
+        /// Why no Dockerfile was generated, although the spec has an `environment_slug`.
+        undetected: Option<String>,
+    },
+    /// A Dockerfile that was generated for the detected language.
+    Generated {
+        /// The language.
+        language: String,
+        /// The slug of App Platform's for the language, if there is one.
+        slug: Option<String>,
+        /// Each decision with its reason, as `package manager pnpm (pnpm-lock.yaml)`.
+        findings: Vec<String>,
+        /// The start command of the image; `None` if the spec has a `run_command`, and for static files.
+        start: Option<String>,
+        /// The Dockerfile.
+        dockerfile: String,
+    },
 }
 
 /// Where a source is, and its newest version.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use app_spec::{AppSpec, Facts, Scope, Source, image_reference, resolve_envs};
+use app_spec::{AppSpec, Common, Facts, Scope, Source, image_reference, resolve_envs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -38,14 +38,35 @@ impl Origin {
         let (source, inputs) = match (&common.source, common.source.repository()) {
             (Source::Image(image), _) => (vec!["image".into(), image_reference(image)], Vec::new()),
             (_, Some((address, branch))) => {
-                let args = build_args(spec, component).0.into_iter().flat_map(|(key, value)| [key, value]);
-                let settings = [vec![common.source_dir()], listed(common.dockerfile_path())].concat();
+                let args = args(spec, component, Scope::Build, &Facts::default())
+                    .0
+                    .into_iter()
+                    .flat_map(|(key, value)| [key, value]);
+                let settings =
+                    [vec![common.source_dir()], listed(common.dockerfile_path()), detection(common)].concat();
                 let source = [vec!["git".into(), address], listed(branch.map(str::to_owned))].concat();
                 (source, settings.into_iter().chain(args).collect())
             }
             (_, None) => return None,
         };
         Some(Self { source: hash(&source), inputs: hash(&inputs) })
+    }
+}
+
+/// What a generated Dockerfile depends on. Nothing is added for a spec that names a Dockerfile, and for one that has none of
+/// these fields: the origins that older versions recorded stay the same.
+fn detection(common: &Common) -> Vec<String> {
+    let given = |field: &str, value: &Option<String>| -> Vec<String> {
+        value.iter().flat_map(|it| [field.to_owned(), it.clone()]).collect()
+    };
+    match common.dockerfile_path {
+        Some(_) => Vec::new(),
+        None => [
+            given("environment_slug", &common.environment_slug),
+            given("build_command", &common.build_command),
+            given("run_command", &common.run_command),
+        ]
+        .concat(),
     }
 }
 
@@ -68,9 +89,23 @@ pub fn version(build: Build, previous: Option<&Origin>, wanted: Option<&Origin>)
 }
 
 /// Build-scope variables as build arguments, and the names of the secrets among them, which are left out: build
-/// arguments stay in the image's history.
-pub fn build_args(spec: &AppSpec, component: &ComponentName) -> (BTreeMap<String, String>, Vec<String>) {
-    let environment = resolve_envs(spec, component.as_str(), Scope::Build, &Facts::default()).unwrap_or_default();
+/// arguments stay in the image's history. As on App Platform, references have values unless the spec names a Dockerfile.
+pub fn build_args(spec: &AppSpec, component: &ComponentName, facts: &Facts) -> (BTreeMap<String, String>, Vec<String>) {
+    let common = spec.component(component.as_str()).and_then(|it| it.common());
+    let scope = match common.is_some_and(|it| it.dockerfile_path.is_some()) {
+        true => Scope::Build,
+        false => Scope::DetectedBuild,
+    };
+    args(spec, component, scope, facts)
+}
+
+fn args(
+    spec: &AppSpec,
+    component: &ComponentName,
+    scope: Scope,
+    facts: &Facts,
+) -> (BTreeMap<String, String>, Vec<String>) {
+    let environment = resolve_envs(spec, component.as_str(), scope, facts).unwrap_or_default();
     let (secrets, given): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);
     let given = given.into_iter().map(|(key, value)| (key, value.text));
     (given.collect(), secrets.into_iter().map(|(key, _)| key).collect())
@@ -97,6 +132,9 @@ mod tests {
         "{name: web, git: {repo_clone_url: 'https://example.com/shop.git', branch: main}, dockerfile_path: Dockerfile}";
     const IMAGE: &str = "{name: web, image: {registry_type: DOCKER_HUB, registry: acme, repository: shop, tag: '1'}}";
 
+    const DETECTED: &str =
+        "{name: web, git: {repo_clone_url: 'https://example.com/shop.git'}, environment_slug: go, run_command: /serve}";
+
     fn origin(component: &str) -> Origin {
         let text = format!("name: shop\nservices: [{component}]\n");
         let spec = AppSpec::from_yaml(&text).expect("the test's spec is good").spec;
@@ -119,6 +157,10 @@ mod tests {
             ("another repository", edited("shop.git", "store.git"), Newest),
             ("an image in place of a repository", moved, Newest),
             ("another Dockerfile", edited("path: Dockerfile", "path: docker/Dockerfile"), KeptCommit),
+            ("another build command", edited("dockerfile_path: Dockerfile", "build_command: make"), KeptCommit),
+            ("another language", (origin(DETECTED), origin(&DETECTED.replace("go", "python"))), KeptCommit),
+            ("another command", (origin(DETECTED), origin(&DETECTED.replace("/serve", "/run"))), KeptCommit),
+            ("no command", (origin(DETECTED), origin(&DETECTED.replace(", run_command: /serve", ""))), KeptCommit),
             ("another directory", edited("{name: web,", "{name: web, source_dir: front,"), KeptCommit),
             (
                 "another build argument",

@@ -249,6 +249,10 @@ pub struct Serve {
     /// can be repeated
     #[arg(long, value_name = "NETWORK")]
     pub allow_sources_from: Vec<SpecialNetwork>,
+    /// Base image of generated Dockerfiles, such as node=registry.example.com/node:22, or node:22=… for one version; can be
+    /// repeated, and separated by commas in the variable
+    #[arg(long, value_name = "NAME=IMAGE", env = "BOATYARD_BASE_IMAGES", value_delimiter = ',')]
+    pub base_image: Vec<String>,
     /// Image of a database engine, such as PG=postgres:17 [default: postgres:<version>]; can be repeated
     #[arg(long, value_name = "ENGINE=REF", value_parser = database_image)]
     pub database_image: Vec<(String, String)>,

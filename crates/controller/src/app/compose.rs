@@ -81,6 +81,12 @@ fn revisions<'a>(state: &'a AppState, deployment: &Deployment) -> Vec<&'a Revisi
     state.revisions.iter().filter(|it| ids.contains(&it.id)).collect()
 }
 
+/// The values that references in the variables of a build may name.
+pub(super) fn build_facts(shared: &Shared, app: &App, commits: &BTreeMap<ComponentName, String>) -> Facts {
+    let commits = commits.iter().map(|(name, commit)| (name.to_string(), commit.clone())).collect();
+    Facts { commits, ..facts(shared, app, &[], &BTreeMap::new()) }
+}
+
 /// The values that references in the spec may name.
 fn facts(shared: &Shared, app: &App, databases: &[Database], images: &BTreeMap<ComponentName, Image>) -> Facts {
     let commit = |(name, image): (&ComponentName, &Image)| Some((name.to_string(), image.commit.clone()?));

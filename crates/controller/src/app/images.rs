@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use app_spec::{AppSpec, Common, Component, ImageSource, Source};
+use app_spec::{AppSpec, Common, Component, Facts, ImageSource, Source};
 use builder::{BuildError, Cache, ImageLookup, KnownImage, LogSink, Recipe};
 use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
@@ -14,10 +14,12 @@ use store::StoreError;
 use store::records::{BuiltImage, Change, Deployment, Image};
 
 use super::actions::{ActionResult, ImageReady, Subject};
+use super::compose::build_facts;
 use super::context::Context;
 use super::prebuilt::{self, Pull, patiently};
 use super::serving_images::{KeptFrom, sourcing};
 use super::{Shared, app_rollback, restart, secret_values};
+use crate::build_hints::build_hints;
 use crate::clock;
 use crate::redact::Secrets;
 
@@ -107,7 +109,7 @@ impl Images {
                 Some(kept) => Work::KeepImage(kept, image.clone()),
                 None => Work::Image(image.clone(), Pull::of(requested, &sourcing)),
             }),
-            _ => work(recipe(cx, &deployment, spec, &component, common), commit, kept, sourcing.version),
+            _ => work(recipe(cx, &deployment, spec, holder, common), commit, kept, sourcing.version),
         };
         let (app, name, append) = (&cx.records.app.id, cx.records.app.name.clone(), commit.is_some());
         // No revision contains the secrets of the new spec yet.
@@ -281,9 +283,10 @@ fn recipe(
     cx: &Context,
     deployment: &Deployment,
     spec: &AppSpec,
-    component: &ComponentName,
+    holder: Component<'_>,
     common: &Common,
 ) -> Result<Recipe, String> {
+    let component = &ComponentName::from(holder.name());
     let (url, branch) = common.source.repository().ok_or("it has no repository")?;
     let repo = cx.shared.image_builder.repo_url(&url).map_err(|error| error.to_string())?;
     let git_ref = match branch {
@@ -293,18 +296,21 @@ fn recipe(
     let dockerfile = common.dockerfile_path();
     let selection =
         Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
+    let (args, _) = build_args(spec, component, &build_facts(&cx.shared, &cx.records.app, &deployment.commits));
+    let repository = cx.shared.names.repository(&cx.records.app.id, component);
     let labels = BTreeMap::from([("io.boatyard.image".to_owned(), cx.records.app.id.to_string())]);
     Ok(Recipe {
         repo,
         git_ref,
         selection,
-        args: build_args(spec, component).0,
+        hints: build_hints(spec, holder, &args, &repository).ok_or("it has nothing to build")?,
+        args,
         cache: match deployment.request.build {
             Build::Frozen | Build::KeepSources | Build::Recorded | Build::Reuse => Cache::ReuseImage,
             Build::Force => Cache::ReuseSteps,
             Build::ForceWithoutCache => Cache::Clear,
         },
-        repository: cx.shared.names.repository(&cx.records.app.id, component),
+        repository,
         tag_suffix: deployment.number.to_string(),
         labels,
     })
@@ -423,7 +429,7 @@ fn kept_is_gone(app: &str, from: KeptFrom, message: String) -> String {
 
 /// A line of the build log that names the secrets that a person may expect in the build.
 fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
-    let (_, secrets) = build_args(spec, component);
+    let (_, secrets) = build_args(spec, component, &Facts::default());
     (!secrets.is_empty()).then(|| {
         format!(
             "Not given to the build: {}. A build argument stays readable in the image's history, and these are secrets. \

@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use app_spec::{AppSpec, Component, Source};
+use app_spec::{AppSpec, Component, Facts, Source};
+use builder::BuildPlan;
 use futures::{StreamExt, stream};
 use rollout::ids::{AppId, ComponentName};
+use rollout::sources::build_args;
 use rollout::time::Timestamp;
 use source::{CommitId, GitRef, RepoUrl, Resolved, Selection};
 use tokio::time::{Instant, timeout_at};
 
 use super::Controller;
 use crate::app::{secret_values, serving_images, written_secrets};
+use crate::build_hints::build_hints;
 use crate::error::ControlError;
 use crate::redact::Secrets;
-use crate::view::{CommitView, SourceHeadView, SourceLocation};
+use crate::view::{BuildPlanView, BuiltWith, CommitView, SourceHeadView, SourceLocation};
 
 /// Time limit of a whole request: a person waits for it.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -45,7 +48,7 @@ impl Controller {
     ) -> Vec<SourceHeadView> {
         let sources = sources(spec).into_iter();
         let deadline = Instant::now() + WITHIN;
-        let head = |(key, users)| self.source_head(key, users, serving, secrets, deadline);
+        let head = |(key, users)| self.source_head(spec, key, users, serving, secrets, deadline);
         let looking: Vec<_> = sources.map(head).collect();
         stream::iter(looking).buffered(AT_ONCE).collect().await
     }
@@ -53,6 +56,7 @@ impl Controller {
     /// `users`: the components that use the source.
     async fn source_head(
         &self,
+        spec: &AppSpec,
         key: Key,
         users: Vec<Component<'_>>,
         serving: &BTreeMap<ComponentName, String>,
@@ -64,7 +68,7 @@ impl Controller {
         let (address, branch) = match key {
             Key::Image { name, version } => {
                 let location = SourceLocation::Image { name, version };
-                return SourceHeadView { components, location, problems: Vec::new() };
+                return SourceHeadView { components, location, builds: Vec::new(), problems: Vec::new() };
             }
             Key::Repository { address, branch } => (address, branch),
         };
@@ -73,15 +77,16 @@ impl Controller {
         let found = timeout_at(deadline, self.head(&address, branch.as_deref())).await;
         match found.unwrap_or_else(|_| Err(late())) {
             Ok((repo, found)) => {
-                let problems = timeout_at(deadline, self.problems(&repo, &found.commit, &users)).await;
+                let (builds, problems) = self.builds(spec, &repo, &found.commit, &users, deadline).await;
+                let problems = problems.into_iter().map(redacted).collect();
                 let branch = branch.or(found.branch.clone());
                 let newest = Ok(commit(Resolved { summary: redacted(found.summary.clone()), ..found }));
                 let location = SourceLocation::Repository { address, branch, newest };
-                SourceHeadView { components, location, problems: problems.unwrap_or_default() }
+                SourceHeadView { components, location, builds, problems }
             }
             Err(why) => {
                 let location = SourceLocation::Repository { address, branch, newest: Err(redacted(why)) };
-                SourceHeadView { components, location, problems: Vec::new() }
+                SourceHeadView { components, location, builds: Vec::new(), problems: Vec::new() }
             }
         }
     }
@@ -94,21 +99,60 @@ impl Controller {
         Ok((repo, found))
     }
 
-    /// Why components cannot be built from a commit.
-    async fn problems(&self, repo: &RepoUrl, commit: &CommitId, users: &[Component<'_>]) -> Vec<String> {
-        let mut problems = Vec::new();
-        for (name, common) in users.iter().filter_map(|it| Some((it.name(), it.common()?))) {
-            let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
-            let checked = match selection {
-                Ok(selection) => self.0.shared.image_builder.check(repo, commit, &selection).await,
-                Err(error) => {
-                    problems.push(format!("{name}: {error}"));
-                    continue;
-                }
-            };
-            problems.extend(checked.err().map(|why| format!("{name}: {why}")));
+    /// What components are built with at a commit, and why some cannot be built, as far as that is known in time.
+    async fn builds(
+        &self,
+        spec: &AppSpec,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        users: &[Component<'_>],
+        deadline: Instant,
+    ) -> (Vec<BuildPlanView>, Vec<String>) {
+        let (mut builds, mut problems) = (Vec::new(), Vec::new());
+        for component in users {
+            let planned = timeout_at(deadline, self.build(spec, repo, commit, *component)).await;
+            match planned {
+                Ok(Ok(plan)) => builds.extend(plan),
+                Ok(Err(why)) => problems.push(format!("{}: {why}", component.name())),
+                Err(_) => break,
+            }
         }
-        problems
+        (builds, problems)
+    }
+
+    /// `None`: the component is not built.
+    async fn build(
+        &self,
+        spec: &AppSpec,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        component: Component<'_>,
+    ) -> Result<Option<BuildPlanView>, String> {
+        // The caches of an app that people name are named after it.
+        let (args, _) = build_args(spec, &component.name().into(), &Facts::default());
+        let hints = build_hints(spec, component, &args, &spec.name);
+        let Some((common, hints)) = component.common().zip(hints) else { return Ok(None) };
+        let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
+        let selection = selection.map_err(|error| error.to_string())?;
+        let plan = self.0.shared.image_builder.plan(repo, commit, &selection, &hints).await;
+        let with = built_with(plan.map_err(|error| error.to_string())?);
+        let source_dir = selection.source_dir.as_str().to_owned();
+        Ok(Some(BuildPlanView { component: component.name().into(), source_dir, with }))
+    }
+}
+
+fn built_with(plan: BuildPlan) -> BuiltWith {
+    match plan {
+        BuildPlan::Dockerfile { path, undetected } => {
+            BuiltWith::Dockerfile { path, undetected: undetected.map(|why| why.to_string()) }
+        }
+        BuildPlan::Detected(detected) => BuiltWith::Generated {
+            language: detected.language.to_string(),
+            slug: detected.language.slug().map(str::to_owned),
+            findings: detected.findings.iter().map(ToString::to_string).collect(),
+            start: detected.start,
+            dockerfile: detected.dockerfile,
+        },
     }
 }
 

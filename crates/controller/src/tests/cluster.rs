@@ -332,6 +332,7 @@ impl TestCluster {
             api: ([127, 0, 0, 1], 7080).into(),
             local_sources: Vec::new(),
             allow_sources_from: Vec::new(),
+            base_images: crate::config::Bases::default(),
             database_images: Vec::new(),
             network_pool: NetworkPool::default(),
             program: "unused".into(),

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use builder::{BuildError, Built, ImageLookup, LogSink, Recipe};
+use builder::{BuildError, BuildPlan, Built, Hints, ImageLookup, LogSink, Recipe};
+use detect::{Bases, Project, Request};
 use engine_fake::{Behaviour, FakeEngine};
 use source::{
     CommitId, DockerfileChoice, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError, TreeId, UrlRules,
@@ -102,13 +103,21 @@ impl ImageBuilder for MemoryImageBuilder {
         })
     }
 
-    async fn check(&self, _: &RepoUrl, commit: &CommitId, selection: &Selection) -> Result<(), SourceError> {
+    /// The repository has one Dockerfile and, for a component with a slug, static files.
+    async fn plan(
+        &self,
+        _: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<BuildPlan, BuildError> {
         match &selection.dockerfile {
             DockerfileChoice::Path(path) if path.as_str() == "missing" => {
                 let (path, commit) = (path.clone(), commit.short().to_owned());
-                Err(SourceError::DockerfileMissing { path, commit, near: vec!["Dockerfile".into()] })
+                Err(SourceError::DockerfileMissing { path, commit, near: vec!["Dockerfile".into()] }.into())
             }
-            _ => Ok(()),
+            DockerfileChoice::Default if hints.slug.is_some() => Ok(BuildPlan::Detected(static_files(hints))),
+            _ => Ok(BuildPlan::Dockerfile { path: "Dockerfile".into(), undetected: None }),
         }
     }
 
@@ -135,4 +144,10 @@ impl ImageBuilder for MemoryImageBuilder {
         let identity = commit.to_string();
         Ok(Built { image, reference, identity, commit: commit.to_string(), built: true })
     }
+}
+
+fn static_files(hints: &Hints) -> detect::Detected {
+    let bases = Bases::default();
+    let request = Request { slug: hints.slug.as_deref(), ..Request::new(&hints.component, hints.kind, &bases) };
+    detect::detect(&Project::new(["index.html".to_owned()], Default::default()), &request).unwrap()
 }

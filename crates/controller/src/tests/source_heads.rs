@@ -6,7 +6,7 @@ use rollout::deployment::Stage;
 use super::cluster::{TestCluster, caller, commit};
 use super::simulation::simulate;
 use crate::Control;
-use crate::view::{SourceHeadView, SourceLocation};
+use crate::view::{BuildPlanView, BuiltWith, SourceHeadView, SourceLocation};
 
 const SPEC: &str = "
 name: site
@@ -102,6 +102,27 @@ fn a_dockerfile_that_is_missing_in_the_newest_commit_is_named() {
         let heads = cluster.controller().source_heads_of(&AppSpec::from_yaml(&wrong).unwrap().spec).await;
         let problems: Vec<_> = heads.iter().flat_map(|it| &it.problems).collect();
         assert_eq!(problems, ["web: no Dockerfile at \"missing\" in commit 1111111; found: Dockerfile"]);
+    });
+}
+
+#[test]
+fn each_component_is_shown_with_what_it_would_be_built_with() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.image_builder.push(&commit('1'));
+        let detected = SPEC.replacen("dockerfile_path: Dockerfile", "environment_slug: html\n  source_dir: /pages", 1);
+        let heads = cluster.controller().source_heads_of(&AppSpec::from_yaml(&detected).unwrap().spec).await;
+        let builds: Vec<_> = heads.iter().flat_map(|it| &it.builds).collect();
+        let line = |it: &&BuildPlanView| match &it.with {
+            BuiltWith::Dockerfile { path, .. } => format!("{} {path}", it.component),
+            BuiltWith::Generated { language, slug, .. } => {
+                format!("{} in {}: {language} {}", it.component, it.source_dir, slug.as_deref().unwrap_or_default())
+            }
+        };
+        assert_eq!(
+            builds.iter().map(line).collect::<Vec<_>>(),
+            ["web in pages: static files html", "mill Dockerfile", "other Dockerfile"]
+        );
     });
 }
 
