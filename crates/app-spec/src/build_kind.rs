@@ -1,41 +1,41 @@
-//! How Boatyard gets the image of a component: it builds with a Dockerfile, builds for a detected language, or pulls an
-//! image. This module also reports what the table in [`crate::capability`] cannot express, because it depends on that
+//! How Boatyard gets the image of a component: it builds with a named Dockerfile, builds what it finds in the source
+//! directory, or pulls an image. This module also reports what the table in [`crate::capability`] cannot express, because it depends on that
 //! choice.
 
 use crate::address::RepoAddress;
 use crate::capability;
-use crate::diagnostic::{Code, Diagnostic};
-use crate::spec::{Common, Component, RegistryType, Source};
+use crate::diagnostic::Diagnostic;
+use crate::spec::{Component, RegistryType, Source};
 
 /// How Boatyard gets the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BuildKind {
-    /// With the Dockerfile that `dockerfile_path` names, or with the one in the source directory.
+    /// With the Dockerfile that `dockerfile_path` names.
     WithDockerfile,
-    /// For a detected language, with `environment_slug` as a hint.
-    ForLanguage,
+    /// With the Dockerfile in the source directory, or for a detected language. Only the fetched source shows which.
+    Detected,
     /// Nothing is built: the component names an existing image or has no source.
     NotBuilt,
 }
 
 pub(crate) fn build_kind(component: Component<'_>) -> BuildKind {
-    if component.source().repository().is_none() {
-        return BuildKind::NotBuilt;
-    }
-    let for_language = match component {
-        Component::StaticSite(site) => site.dockerfile_path.is_none(),
-        Component::Function(_) => true,
-        Component::Service(_) | Component::Worker(_) | Component::Job(_) => component
-            .common()
-            .is_some_and(|common| common.dockerfile_path.is_none() && common.environment_slug.is_some()),
+    let names_dockerfile = match component {
+        Component::StaticSite(site) => site.dockerfile_path.is_some(),
+        Component::Function(_) => false,
+        Component::Service(_) | Component::Worker(_) | Component::Job(_) => {
+            component.common().is_some_and(|common| common.dockerfile_path.is_some())
+        }
     };
-    if for_language { BuildKind::ForLanguage } else { BuildKind::WithDockerfile }
+    match component.source().repository() {
+        None => BuildKind::NotBuilt,
+        Some(_) if names_dockerfile => BuildKind::WithDockerfile,
+        Some(_) => BuildKind::Detected,
+    }
 }
 
 /// Errors for what this version cannot do for the component.
 pub(crate) fn not_yet(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
-    let by_ssh = by_ssh(path, component);
-    undetected_language(path, component).into_iter().chain(unnamed_registry(path, component)).chain(by_ssh).collect()
+    unnamed_registry(path, component).into_iter().chain(by_ssh(path, component)).collect()
 }
 
 /// Reports ssh addresses. Boatyard has no setting yet for trusted host keys or for a login key.
@@ -44,25 +44,6 @@ fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let is_ssh = matches!(RepoAddress::parse(&git.repo_clone_url), Ok(RepoAddress::Ssh { .. }));
     let reason = "repositories are not fetched by ssh; use https://, or the path of a clone on this host";
     is_ssh.then(|| capability::not_yet(&format!("{path}.git.repo_clone_url"), reason))
-}
-
-/// Reports a language slug without a Dockerfile, because Boatyard does not detect languages yet.
-fn undetected_language(path: &str, component: Component<'_>) -> Option<Diagnostic> {
-    component.common().filter(|_| build_kind(component) == BuildKind::ForLanguage)?;
-    let reason = "languages are not detected; add a Dockerfile, and give its path as `dockerfile_path`";
-    Some(capability::not_yet(&format!("{path}.environment_slug"), reason))
-}
-
-/// Warns that the build needs a Dockerfile when the spec names none. Only the fetched source shows whether it is there.
-pub(crate) fn needs_dockerfile(path: &str, component: Component<'_>) -> Option<Diagnostic> {
-    component
-        .common()
-        .filter(|common| common.dockerfile_path.is_none() && build_kind(component) == BuildKind::WithDockerfile)?;
-    let message = "this component is built with the Dockerfile in its directory; without one the build fails, because languages are not detected";
-    let path = format!("{path}.{}", component.source().field());
-    Some(
-        Diagnostic::warning(Code::Doubtful, path, message).help("give the path of the Dockerfile as `dockerfile_path`"),
-    )
 }
 
 /// Reports a DOCR image without `registry`. On the platform each account has one registry; Boatyard does not know it.
@@ -74,22 +55,20 @@ fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> 
     unnamed.then(|| capability::not_yet(&format!("{path}.image.registry_type"), reason))
 }
 
-/// Warnings for build fields of a component that is not built.
+/// Warnings for build fields that have no effect: nothing is built, or the Dockerfile decides how.
 pub(crate) fn no_effect(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
-    let (Source::Image(_), Some(common)) = (component.source(), component.common()) else { return Vec::new() };
-    let reason = "nothing is built, because the component uses an image";
-    given(common).into_iter().map(|field| capability::no_effect(&format!("{path}.{field}"), reason)).collect()
-}
-
-/// The build fields that have a value.
-fn given(common: &Common) -> Vec<&'static str> {
-    let fields = [
-        ("source_dir", &common.source_dir),
-        ("dockerfile_path", &common.dockerfile_path),
-        ("build_command", &common.build_command),
-        ("environment_slug", &common.environment_slug),
-    ];
-    fields.into_iter().filter(|(_, value)| value.is_some()).map(|(field, _)| field).collect()
+    let Some(common) = component.common() else { return Vec::new() };
+    let hints = [("build_command", &common.build_command), ("environment_slug", &common.environment_slug)];
+    let places = [("source_dir", &common.source_dir), ("dockerfile_path", &common.dockerfile_path)];
+    let (fields, reason) = match (build_kind(component), component.source()) {
+        (BuildKind::WithDockerfile, _) => (hints.to_vec(), "the Dockerfile decides how it is built"),
+        (BuildKind::NotBuilt, Source::Image(_)) => {
+            ([places, hints].concat(), "nothing is built, because the component uses an image")
+        }
+        (BuildKind::Detected | BuildKind::NotBuilt, _) => return Vec::new(),
+    };
+    let given = fields.into_iter().filter(|(_, value)| value.is_some());
+    given.map(|(field, _)| capability::no_effect(&format!("{path}.{field}"), reason)).collect()
 }
 
 #[cfg(test)]
@@ -111,24 +90,21 @@ mod tests {
     }
 
     #[test]
-    fn build_hints_need_language_detection_and_have_no_effect_with_a_dockerfile_or_an_image() {
+    fn build_hints_have_no_effect_with_a_named_dockerfile_or_an_image() {
         let git = "  git: {repo_clone_url: 'https://example.com/r.git'}\n";
         let image = "  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
         let hints = "  environment_slug: node-js\n  build_command: npm run build\n";
-        let both = |reason: &str| vec![format!("environment_slug: {reason}"), format!("build_command: {reason}")];
-        let undetected =
-            "environment_slug: languages are not detected; add a Dockerfile, and give its path as `dockerfile_path`";
-        let ignored = "build_command: the Dockerfile decides how it is built";
-        assert_eq!(said(&format!("{git}{hints}")), [vec![undetected.to_owned()], vec![ignored.to_owned()]]);
-        // Boatyard uses a Dockerfile that exists, whatever `build_command` says.
-        assert_eq!(said(&format!("{git}  build_command: make\n")), [vec![], vec![ignored.to_owned()]]);
+        let both = |reason: &str| vec![format!("build_command: {reason}"), format!("environment_slug: {reason}")];
+        let neither: [Vec<String>; 2] = [vec![], vec![]];
+        assert_eq!(said(&format!("{git}{hints}")), neither);
+        assert_eq!(said(&format!("{git}  build_command: make\n")), neither);
         let with_dockerfile = format!("{git}{hints}  dockerfile_path: Dockerfile\n");
         assert_eq!(said(&with_dockerfile), [vec![], both("the Dockerfile decides how it is built")]);
 
         let reason = "nothing is built, because the component uses an image";
         let [not_yet, no_effect] = said(&format!("{image}{hints}  dockerfile_path: Dockerfile\n  source_dir: app\n"));
         assert_eq!(not_yet, Vec::<String>::new());
-        let others = [format!("dockerfile_path: {reason}"), format!("source_dir: {reason}")];
-        assert_eq!(no_effect, [both(reason), others.to_vec()].concat());
+        let others = vec![format!("source_dir: {reason}"), format!("dockerfile_path: {reason}")];
+        assert_eq!(no_effect, [others, both(reason)].concat());
     }
 }

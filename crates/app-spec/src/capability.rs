@@ -43,7 +43,6 @@ const NOT_WATCHED: Support =
 const LOGS_STAY: Support = NotYet("logs are not forwarded; remove it to deploy without");
 const OWN_HOST: Support = NotYet("an app has only the host name that Boatyard gives it; remove it to deploy without");
 const CORS_OF_APP: Support = NotYet("the app itself must send CORS headers; remove it to deploy without");
-const DOCKERFILE_SAYS: Support = NoEffectHere("the Dockerfile decides how it is built");
 
 const TABLE: &[(&str, Support)] = &[
     ("name", Works),
@@ -62,7 +61,7 @@ const TABLE: &[(&str, Support)] = &[
         "{services,workers,jobs}[].image.registry_credentials",
         NotYet("images are pulled without logging in; push the image to a public registry, or build it from git"),
     ),
-    ("{services,workers,jobs}[].{build_command,environment_slug}", DOCKERFILE_SAYS),
+    ("{services,workers,jobs}[].{build_command,environment_slug}", Works),
     ("{services,workers,jobs}[].envs{,[].key,[].value,[].scope,[].type}", Works),
     ("{services,workers}[].instance_count", Works),
     ("jobs[].instance_count", NoEffectHere("a job runs once")),

@@ -3,7 +3,7 @@
 //! read survives writing.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use app_spec::{AppSpec, Code, Diagnostics, SecretText};
@@ -108,6 +108,54 @@ fn every_corpus_file_gives_the_expected_result() {
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(files.len(), expected.len(), "rows without a file");
+}
+
+/// Why a spec with an error at this path does not run here yet.
+fn reason(path: &str) -> &'static str {
+    let (top, field) = (path.split(['.', '[']).next().unwrap_or(path), path.rsplit('.').next().unwrap_or(path));
+    match (top, field) {
+        ("static_sites", _) => "static sites",
+        ("functions", _) => "functions",
+        ("domains", _) => "domains",
+        _ if path.contains(".authority") => "domains",
+        ("databases", _) => "database engines",
+        _ if path.contains(".image.") => "registries",
+        ("jobs", "kind" | "schedule" | "timeout") => "kinds of jobs",
+        (_, "environment_slug" | "build_command") => "languages are not detected",
+        _ => "other fields",
+    }
+}
+
+/// The reasons why a spec does not run, or `run`.
+fn reasons(text: &str) -> BTreeSet<&'static str> {
+    let Ok(parsed) = AppSpec::from_yaml(text) else { return BTreeSet::from(["have mistakes"]) };
+    let found: BTreeSet<_> = parsed.not_yet().iter().map(|it| reason(&it.path)).collect();
+    if found.is_empty() { BTreeSet::from(["run"]) } else { found }
+}
+
+/// The table in `docs/app-spec.md` is made from `corpus/runs.tsv`, because the corpus is not part of the repository.
+#[test]
+fn the_table_of_specs_that_run_matches_the_corpus() {
+    let Some(folder) = corpus() else { return };
+    let all: Vec<_> = files(&folder).iter().map(|(_, text)| reasons(text)).collect();
+    let row = |line: &str| {
+        let cells: Vec<_> = line.split('\t').collect();
+        let [name, before, alone_before, ..] = cells[..] else { return line.to_owned() };
+        let with = all.iter().filter(|it| it.contains(name));
+        let alone = with.clone().filter(|it| it.len() == 1).count();
+        format!("{name}\t{before}\t{alone_before}\t{}\t{alone}", with.count())
+    };
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/runs.tsv");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let wanted = written.lines().map(row).fold(String::new(), |all, line| all + &line + "\n");
+    let named = |it: &&str| wanted.lines().any(|line| line.split('\t').next() == Some(it));
+    assert!(all.iter().flatten().all(named), "a reason has no row: {all:?}");
+    println!("{wanted}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    } else {
+        assert_eq!(written, wanted, "corpus/runs.tsv is old: UPDATE_DOCS=1 cargo test -p app-spec --test corpus");
+    }
 }
 
 /// Misspelt words in corpus files that do not refuse the spec: file, line, field, the correct word.

@@ -89,6 +89,7 @@ fn document() -> String {
         };
         writeln!(out, "| {use_} | {shown} | {of_hundred} | {} |", verdict(numbers, &samples)).unwrap();
     }
+    out.push_str(&public_specs());
     out.push_str(
         "\n## Field by field\n\nWhat is not listed is covered by the field around it.\n\n| field | here |\n|---|---|\n",
     );
@@ -99,6 +100,26 @@ fn document() -> String {
             Support::NotYet(why) => format!("refused, not yet: {why}"),
         };
         writeln!(out, "| `{}` | {here} |", capability.path).unwrap();
+    }
+    out
+}
+
+/// How many public specs run, from what the test of the corpus counted.
+fn public_specs() -> String {
+    let counts = std::fs::read_to_string(root().join("crates/app-spec/tests/corpus/runs.tsv")).unwrap();
+    let mut out = String::from(
+        "\n## Public specs\n\n\
+         Of 80 specs from public repositories, as they are: how many run here, and why others do not. Values that only the owner\n\
+         knows are taken as given, and sources as reachable. In brackets: specs without another reason.\n\n\
+         | | before languages were detected | now |\n|---|---|---|\n",
+    );
+    for line in counts.lines().filter(|line| !line.starts_with('#')) {
+        let cells: Vec<_> = line.split('\t').collect();
+        let [name, before, alone_before, now, alone] = cells[..] else { panic!("{line}") };
+        match name {
+            "run" | "have mistakes" => writeln!(out, "| {name} | {before} | {now} |").unwrap(),
+            _ => writeln!(out, "| {name} | {before} ({alone_before}) | {now} ({alone}) |").unwrap(),
+        }
     }
     out
 }

@@ -159,7 +159,7 @@ impl<'a> References<'a> {
         })
     }
 
-    /// Whether any component that gets the variable is built with a Dockerfile.
+    /// Whether any component that gets the variable is built with a Dockerfile that the spec names.
     fn uses_dockerfile(&self, holder: Option<Component<'a>>) -> bool {
         let mut components = self.spec.components().filter(|it| holder.is_none_or(|holder| holder.name() == it.name()));
         components.any(|component| build_kind(component) == BuildKind::WithDockerfile)

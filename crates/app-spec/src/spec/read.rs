@@ -33,9 +33,6 @@ impl Parsed {
         let mut remarks = self.warnings.clone();
         remarks.extend(self.spec.no_effect());
         remarks.extend(self.spec.not_yet());
-        let components = self.spec.components_with_paths();
-        remarks
-            .extend(components.filter_map(|(path, component)| crate::build_kind::needs_dockerfile(&path, component)));
         self.located(remarks)
     }
 
