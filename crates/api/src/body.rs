@@ -116,6 +116,18 @@ impl RequestBody {
         }
     }
 
+    /// The repository in `{"git": {…}}` and the like, as the spec of an app with one service. Errors: as for a spec.
+    pub fn source(&self) -> Result<Parsed, HttpError> {
+        let fields = self.object()?;
+        let mut service = Map::from_iter([("name".to_owned(), "web".into())]);
+        for name in ["git", "github", "gitlab", "bitbucket", "source_dir"] {
+            let given = fields.get(name).filter(|it| !it.is_null() && **it != "");
+            service.extend(given.map(|it| (name.to_owned(), it.clone())));
+        }
+        let spec = serde_json::json!({ "name": "detect", "services": [service] });
+        AppSpec::from_json_text(&spec.to_string()).map_err(|problems| spec_refused(&problems))
+    }
+
     /// The spec in `{"spec": {…}}`, or the whole body if it is YAML. Errors: all problems of the spec, one per line, as App
     /// Platform words them.
     pub fn spec(&self) -> Result<Parsed, HttpError> {

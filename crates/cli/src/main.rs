@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
-//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`apps`], [`tokens`],
+//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`]: for directories; [`apps`], [`tokens`],
 //!   [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
@@ -14,6 +14,7 @@ mod client;
 mod columns;
 mod completion;
 mod config;
+mod detect;
 mod discover;
 mod down;
 mod exit;
@@ -38,7 +39,7 @@ use crate::exit::Exit;
 fn main() -> ExitCode {
     // First of all: the git worker restricts its whole process, and must have no threads and read no environment.
     if std::env::args_os().nth(1).is_some_and(|name| name == "source-worker") {
-        return source::run_worker(std::io::stdin(), std::io::stdout(), detect::is_wanted);
+        return source::run_worker(std::io::stdin(), std::io::stdout(), ::detect::is_wanted);
     }
     let arguments = Arguments::read();
     if matches!(arguments.command, Command::Ingress) {
@@ -74,6 +75,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Auth(command) => auth::run(command, &connection).await,
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
+        Command::Detect(options) => detect::run(options, &connection).await,
         Command::Tokens(command) => tokens::run(command, &connection).await,
         Command::Panel { no_open } => panel::run(no_open, &connection).await,
         Command::Audit(options) => tokens::audit(options, &connection).await,

@@ -5,7 +5,7 @@
 //!
 //! In reading order:
 //! - [`Deployment`] with its [`Progress`], [`Record`] and [`Traffic`];
-//! - [`App`], [`Instance`] and [`Plan`]; [`alert`];
+//! - [`App`], [`Instance`], [`Plan`] and [`BuildPlan`]; [`alert`];
 //! - [`lanes`]: what happened to the instances of a deployment;
 //! - [`outcome`]: how a deployment ended; [`news`]: what changed between two views of it; [`explain`]: an app in a few
 //!   sentences;
@@ -14,6 +14,7 @@
 
 pub mod alert;
 mod app;
+mod build_plan;
 pub mod command;
 mod deployment;
 pub mod explain;
@@ -31,6 +32,7 @@ mod time;
 mod samples;
 
 pub use app::{App, AppDetails, InstanceCounts};
+pub use build_plan::BuildPlan;
 pub use deployment::{Deployment, DeploymentDetails, Failure, Image};
 pub use instance::{Instance, InstanceDetails, LastEnd};
 pub use lanes::{InstanceTransition, Transition};

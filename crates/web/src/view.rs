@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use controller::view::{
-    AppView, DeploymentKind, DeploymentView, Image, InstanceTransition, InstanceView, LastEnd, RolloutView, Served,
-    Unchanged,
+    AppView, BuildPlanView, BuiltWith, DeploymentKind, DeploymentView, Image, InstanceTransition, InstanceView,
+    LastEnd, RolloutView, Served, Unchanged,
 };
 use present::explain::{AppStatus, ProcessCount, StatusInstance};
-use present::{AppDetails, DeploymentDetails, InstanceCounts, InstanceDetails, Status, Step, Traffic};
+use present::{AppDetails, BuildPlan, DeploymentDetails, InstanceCounts, InstanceDetails, Status, Step, Traffic};
 use rollout::progress::{Leaf, LeafKey};
 use rollout::time::Timestamp;
 use serde_json::Value;
@@ -21,6 +21,18 @@ pub fn app_details(view: &AppView) -> AppDetails {
     AppDetails {
         instances: InstanceCounts { ready: view.ready as u64, wanted: view.wanted as u64 },
         waiting: view.waiting.clone(),
+    }
+}
+
+/// What a component would be built with.
+pub fn build_plan(view: &BuildPlanView) -> BuildPlan {
+    let (component, source_dir) = (view.component.to_string(), view.source_dir.clone());
+    let plan = BuildPlan { component, source_dir, ..BuildPlan::default() };
+    match view.with.clone() {
+        BuiltWith::Dockerfile { path, undetected } => BuildPlan { dockerfile_path: Some(path), undetected, ..plan },
+        BuiltWith::Generated { language, findings, start, dockerfile, .. } => {
+            BuildPlan { language: Some(language), findings, start, dockerfile: Some(dockerfile), ..plan }
+        }
     }
 }
 

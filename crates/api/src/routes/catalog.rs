@@ -42,7 +42,7 @@ pub(super) async fn upgrade_buildpack(
     }
 }
 
-/// An empty list, because images are built from Dockerfiles.
+/// An empty list, because images are built from Dockerfiles, written by people or generated.
 pub(super) async fn buildpacks(_: Access) -> JsonResult {
     Ok(Json(json!({ "buildpacks": [] })))
 }

@@ -9,6 +9,7 @@ mod catalog;
 mod console;
 mod databases;
 mod deployments;
+mod detect;
 mod events;
 mod job_invocations;
 mod logs;
@@ -60,6 +61,8 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/apps", Needs::ReadLimited, get(apps::list)),
         route("POST", "/v2/apps", Needs::Write("create"), post(apps::create)),
         route("POST", "/v2/apps/propose", Needs::ReadLimited, post(apps::propose)),
+        // Detection changes nothing, but fetches repositories.
+        route("POST", "/v2/apps/detect", Needs::Write("detect"), post(detect::of_repository)),
         route("GET", "/v2/apps/{app}", Needs::Read, get(apps::get)),
         route("PUT", "/v2/apps/{app}", Needs::Write("update"), put(apps::update)),
         route("DELETE", "/v2/apps/{app}", Needs::Write("delete"), delete(apps::delete)),
@@ -141,6 +144,7 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/account", Needs::Nothing, get(account::account)),
         route("GET", "/v1/oauth/token/info", Needs::Nothing, get(account::token_info)),
         route("GET", "/v2/boatyard/apps/{app}/status", Needs::Read, get(boatyard::status)),
+        route("POST", "/v2/boatyard/apps/{app}/detect", Needs::Write("detect"), post(detect::of_app)),
         route("GET", "/v2/boatyard/apps/{app}/deployments/{deployment}/timeline", Needs::Read, get(boatyard::timeline)),
         route("POST", "/v2/boatyard/down", Needs::AdminWrite("down"), post(boatyard::down)),
         route("GET", "/v2/boatyard/unknown", Needs::AdminRead, get(boatyard::unknown)),

@@ -8,7 +8,6 @@ use super::{Route, route};
 
 pub(super) fn table() -> Vec<Route> {
     let paths = [
-        ("/v2/apps/detect", Needs::Nothing),
         ("/v2/apps/{app}/components/{component}/reset_password", Needs::Write("reset database password")),
         ("/v2/apps/{app}/components/{component}/trusted_sources", Needs::Write("update trusted sources")),
     ];

@@ -6,6 +6,7 @@ mod audit;
 mod bodies;
 mod client;
 mod console;
+mod detect;
 mod events;
 mod held_polls;
 mod lists;

@@ -63,7 +63,7 @@ fn expected(route: &Route, kind: Kind) -> &'static str {
 
 /// Paths of App Platform that every accepted token finds, and that do nothing.
 fn is_not_implemented(path: &str) -> bool {
-    ["/v2/apps/detect", "/reset_password", "/trusted_sources"].iter().any(|end| path.ends_with(end))
+    ["/reset_password", "/trusted_sources"].iter().any(|end| path.ends_with(end))
 }
 
 /// Run with `--nocapture` to see the table.
@@ -103,8 +103,7 @@ async fn every_route_answers_exactly_the_tokens_that_may_use_it() {
 /// Catches a wrong decision in the table.
 #[test]
 fn the_needs_of_a_route_fit_its_method_and_path() {
-    let harmless_posts =
-        ["/v2/apps/propose", "/v2/apps/detect", "/v2/apps/metrics/bandwidth_daily", "/v2/apps/{app}/rollback/validate"];
+    let harmless_posts = ["/v2/apps/propose", "/v2/apps/metrics/bandwidth_daily", "/v2/apps/{app}/rollback/validate"];
     for Route { method, path, needs, .. } in table() {
         let is_read = method == "GET";
         let fits = match needs {

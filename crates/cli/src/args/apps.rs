@@ -282,7 +282,7 @@ pub enum Apps {
         #[command(flatten)]
         output: Output,
     },
-    /// List the buildpacks. There are none, because images are built from Dockerfiles
+    /// List the buildpacks. There are none: a detected language is built with a generated Dockerfile, see `boatyard detect`
     ListBuildpacks {
         #[command(flatten)]
         output: Output,

@@ -2,6 +2,7 @@
 
 mod apps;
 mod auth;
+mod detect;
 #[cfg(test)]
 mod doctl;
 mod rollback;
@@ -21,6 +22,7 @@ use controller::{NetworkPool, SpecialNetwork};
 pub use apps::LogType;
 pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
 pub use auth::{Auth, Shell};
+pub use detect::{Detect, DetectKind};
 pub use rollback::{Rollback, RollbackAction};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 pub use tokens::{Audit, Scope, Tokens};
@@ -173,6 +175,8 @@ pub enum Command {
     /// Work with app specs
     #[command(subcommand)]
     Spec(Spec),
+    /// Show what a directory or an app is built with, and write the Dockerfile that is generated for it
+    Detect(Detect),
     /// Create, list and revoke tokens for the API, beside the admin token
     #[command(subcommand, visible_alias = "token")]
     Tokens(Tokens),

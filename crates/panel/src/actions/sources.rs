@@ -2,6 +2,7 @@
 
 use controller::view::{CommitView, SourceHeadView, SourceLocation};
 use maud::{Markup, html};
+use present::BuildPlan;
 use web::PathParams;
 
 use crate::request::{PageRequest, PageResult};
@@ -19,7 +20,24 @@ pub(crate) fn sources(heads: &[SourceHeadView]) -> Markup {
     html! {
         div id="sources" class="stack" {
             (table("Sources", &columns, &rows))
+            @for it in heads.iter().flat_map(|it| &it.builds) { (build(&web::view::build_plan(it))) }
             @for it in heads.iter().flat_map(|it| &it.problems) { (notice::error("This build would fail", it)) }
+        }
+    }
+}
+
+/// What a component would be built with. A generated Dockerfile unfolds.
+fn build(plan: &BuildPlan) -> Markup {
+    html! {
+        @if let Some(text) = &plan.dockerfile {
+            details {
+                summary { (plan.summary()) }
+                ul { @for it in &plan.findings { li { (it) } } }
+                @if let Some(start) = &plan.start { p { "It starts with " code { (start) } } }
+                pre class="plan" tabindex="0" aria-label={ "Dockerfile of " (plan.component) } { (text) }
+            }
+        } @else {
+            p { (plan.summary()) }
         }
     }
 }

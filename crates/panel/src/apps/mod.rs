@@ -99,7 +99,7 @@ fn heading(total: u64, may_create: bool) -> Markup {
 fn none(may_create: bool) -> Markup {
     let (text, action) = match may_create {
         true => (
-            "Paste the address of a repository with a Dockerfile, or an app spec. Boatyard shows what it understood before it \
+            "Paste the address of a repository, or an app spec. Boatyard shows what it understood before it \
              builds anything.",
             button::link(Look::Primary, "Create the first app", "/new-app"),
         ),

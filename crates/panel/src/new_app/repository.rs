@@ -1,4 +1,4 @@
-//! The spec of an app with one service, built by the Dockerfile of a repository.
+//! The spec of an app with one service, built from a repository.
 
 use std::num::NonZeroU16;
 
@@ -25,7 +25,8 @@ pub(super) fn fields(fields: &Fields, refusal: Option<&Refusal>) -> Markup {
             summary { "Branch, Dockerfile, port, name" }
             (Field { name: "branch", label: "Branch", hint: "Empty: the default branch.", value: value("branch"), ..Field::default() }.markup())
             (Field {
-                name: "dockerfile", label: "Path of the Dockerfile", hint: "Empty: Dockerfile in the repository's root.",
+                name: "dockerfile", label: "Path of the Dockerfile",
+                hint: "Empty: Dockerfile in the repository's root, or one that is generated for the detected language.",
                 value: value("dockerfile"), ..Field::default()
             }.markup())
             (Field {
@@ -47,7 +48,7 @@ pub(super) fn spec(fields: &Fields) -> Result<String, Refusal> {
     let common = Common {
         name: "web".into(),
         source: Source::Git(GitSource { repo_clone_url: address.to_owned(), branch: given("branch") }),
-        dockerfile_path: Some(given("dockerfile").unwrap_or_else(|| "Dockerfile".into())),
+        dockerfile_path: given("dockerfile"),
         ..Common::default()
     };
     let service = Service { common, http_port: Some(port.map_or(8080, NonZeroU16::get)), ..Service::default() };
@@ -93,7 +94,7 @@ mod tests {
         let plain = read("address=https://example.com/shop/");
         let service = &plain.services[0];
         assert_eq!(service.common.source.repository(), Some(("https://example.com/shop".into(), None)));
-        assert_eq!((service.http_port, service.common.dockerfile_path().as_deref()), (Some(8080), Some("Dockerfile")));
+        assert_eq!((service.http_port, service.common.dockerfile_path().as_deref()), (Some(8080), None));
         let other = read("address=https://example.com/shop&branch=on&dockerfile=a/B&port=3000&name=other");
         let service = &other.services[0];
         assert_eq!(service.common.source.repository(), Some(("https://example.com/shop".into(), Some("on"))));

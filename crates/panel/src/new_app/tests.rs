@@ -92,7 +92,10 @@ async fn a_repository_becomes_a_spec_or_says_what_is_missing() {
     let panel = Panel::new(FakeControl::default()).await;
     let form = field("step", "repository") + &field("address", "https://example.com/acme/shop.git");
     let answer = panel.post("/new-app", &form).await;
-    assert!(answer.status == 200 && answer.body.contains("dockerfile_path: Dockerfile"), "{}", answer.body);
+    assert!(answer.status == 200 && answer.body.contains("repo_clone_url"), "{}", answer.body);
+    for part in ["web is built with a generated Dockerfile for static files", "FROM nginx:1"] {
+        assert!(answer.body.contains(part), "{part}: {}", answer.body);
+    }
     let answer = panel.post("/new-app", &field("step", "repository")).await;
     assert!(answer.status == 400 && answer.body.contains("Paste the address of a repository."), "{}", answer.body);
 }
