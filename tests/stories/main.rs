@@ -11,6 +11,7 @@ mod clients;
 mod command_line;
 mod console;
 mod crash;
+mod detected;
 mod engine_restart;
 mod frozen;
 mod full_disk;
