@@ -58,7 +58,7 @@ fn dependencies_come_before_the_sources_and_the_last_stage_copies_them() {
             "COPY --from=build /opt/venv /opt/venv\n",
             "COPY --from=build --chown=app:app /workspace ./\n",
             "USER app\n",
-            "CMD [\"/bin/sh\",\"-c\",\"gunicorn --worker-tmp-dir /dev/shm --bind 0.0.0.0:$PORT app:app\"]\n",
+            "CMD [\"/bin/sh\",\"-c\",\"exec gunicorn --worker-tmp-dir /dev/shm --bind 0.0.0.0:$PORT app:app\"]\n",
         ],
     );
     assert!(!detected.dockerfile.contains("$(x)"), "{}", detected.dockerfile);
