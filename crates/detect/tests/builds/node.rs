@@ -166,11 +166,32 @@ __metadata:
     Sample {
         name: "Bun",
         files: &[
-            ("package.json", r#"{"name": "app", "engines": {"node": "18"}, "scripts": {"start": "bun run server.ts"}}"#),
-            ("bun.lock", "{\n  \"lockfileVersion\": 1,\n  \"workspaces\": {\n    \"\": {\n      \"name\": \"app\",\n    },\n  },\n  \"packages\": {},\n}\n"),
+            (
+                "package.json",
+                r#"{"name": "app", "engines": {"node": "18"}, "scripts": {"start": "bun run server.ts"}, "dependencies": {"ms": "2.1.3"}}"#,
+            ),
+            (
+                "bun.lock",
+                r#"{
+  "lockfileVersion": 1,
+  "workspaces": {
+    "": {
+      "name": "app",
+      "dependencies": {
+        "ms": "2.1.3",
+      },
+    },
+  },
+  "packages": {
+    "ms": ["ms@2.1.3", "", {}, "sha512-6FlzubTLZG3J2a/NVCAleEhjzq5oxgHyaCU9yYXvcLsvoVaHJq/s5xXI6/XXP6tz7R9xAOtHnSO/tXtF3WRTlA=="],
+  }
+}
+"#,
+            ),
             (
                 "server.ts",
-                "const port: number = Number(process.env.PORT); Bun.serve({ port, fetch: () => new Response('hello 1') });
+                "import ms from 'ms'; const port: number = Number(process.env.PORT);
+                 Bun.serve({ port, fetch: () => new Response('hello 1, ' + ms(60000)) });
                  process.on('SIGTERM', () => process.exit(0));",
             ),
         ],
