@@ -200,7 +200,8 @@ struct Target {
 
 fn forward(mut client: TcpStream, mut server: TcpStream, target: &Target, head: &[u8], rest: &[u8]) -> io::Result<()> {
     match target.is_tunnel {
-        true => client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?,
+        // libgit2 waits for the end of the answer's body unless its length is given.
+        true => client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")?,
         false => server.write_all(head)?,
     }
     server.write_all(rest)?;
