@@ -1,39 +1,9 @@
-//! Forms and dialogues that meet what a test of the server cannot produce: late answers, ended sessions, quick clicks.
+//! Dialogues and tabs that meet what a test of the server cannot produce: late answers, quick clicks, few connections.
 
-use boatyard_tests::browser::{At, button, css, field, link};
+use boatyard_tests::browser::{At, css, field, link};
 use serde_json::json;
 
 use super::*;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_typed_text_outlives_the_session() {
-    let Some(panel) = panel().await else { return };
-    let browser = &panel.browser;
-    panel.at.create(&shop()).await.unwrap();
-    panel.go("/apps/shop/settings").await.unwrap();
-    let editor = field("App spec in YAML");
-    let text = browser.property(editor, "value").await.unwrap();
-    let scaled = text.as_str().unwrap().replacen("instance_count: 2", "instance_count: 1", 1);
-    let sign_out = "await fetch('/sign-out', { method: 'POST', body: new URLSearchParams({ csrf: arguments[0] }) })";
-    let csrf = browser.property(css("main [name=csrf]"), "value").await.unwrap();
-    browser.run(sign_out, &[csrf]).await.unwrap();
-
-    browser.fill(editor, &scaled).await.unwrap();
-    browser.until_shows(css("#checked"), "You are signed out, so nothing was sent").await.unwrap();
-    browser.click(button("Save and deploy")).await.unwrap();
-    browser.until_shows(css("form > .notice"), "Sign in in another tab").await.unwrap();
-    assert_eq!(browser.property(editor, "value").await.unwrap(), json!(scaled));
-
-    let tab = browser.tab().await.unwrap();
-    browser.open_tab().await.unwrap();
-    panel.go("/sign-in").await.unwrap();
-    browser.fill(field("Token"), panel.at.token()).await.unwrap();
-    browser.click(button("Sign in")).await.unwrap();
-    browser.until_there(At::Named("heading", "Apps")).await.unwrap();
-    browser.switch_to(&tab).await.unwrap();
-    browser.click(button("Save and deploy")).await.unwrap();
-    browser.until_at("/apps/shop/deployments/2").await.unwrap();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dialogue_shows_no_plan_that_was_asked_for_by_another_one() {
