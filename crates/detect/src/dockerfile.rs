@@ -16,7 +16,9 @@ pub(crate) struct Dockerfile<'a> {
 impl<'a> Dockerfile<'a> {
     /// `because`: the comment in the first line.
     pub fn new(request: &'a Request<'a>, because: &str) -> Self {
-        Self { request, text: format!("# {because}\n") }
+        let mut dockerfile = Self { request, text: String::new() };
+        dockerfile.comment(because);
+        dockerfile
     }
 
     /// Begins a stage that builds, in [`WORKDIR`]. It gets the variables of the build.
@@ -67,9 +69,9 @@ impl<'a> Dockerfile<'a> {
         self.line(&format!("COPY --from={stage} --chown=app:app {from} {to}"));
     }
 
-    /// Adds a comment.
+    /// Adds a comment. A line break in a text of the source does not end it.
     pub fn comment(&mut self, text: &str) {
-        self.line(&format!("# {text}"));
+        self.line(&format!("# {}", text.replace(char::is_control, " ")));
     }
 
     /// Adds a line as it is.

@@ -172,5 +172,10 @@ const DEPENDENCIES_FIRST: &str =
 
 /// Whether `word` is a word of a shell command.
 pub(crate) fn mentions(command: &str, word: &str) -> bool {
-    command.split(|c: char| c.is_whitespace() || "&|;()".contains(c)).any(|it| it == word)
+    words(command).any(|it| it == word)
+}
+
+/// The words of a shell command.
+fn words(command: &str) -> impl Iterator<Item = &str> {
+    command.split(|c: char| c.is_whitespace() || "&|;()".contains(c))
 }

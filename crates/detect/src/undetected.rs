@@ -7,8 +7,8 @@ use thiserror::Error;
 pub enum Undetected {
     /// No file says which language it is.
     #[error(
-        "no language was recognized: there is none of {looked_for}. Add a Dockerfile, set `environment_slug` together with \
-         `build_command` and `run_command`, or name an existing `image`"
+        "no language was recognized: there is none of {looked_for}. Add a Dockerfile, add one of \
+         these files and set `build_command` and `run_command`, or name an existing `image`"
     )]
     Nothing {
         /// The files that were looked for.

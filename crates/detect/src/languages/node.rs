@@ -5,8 +5,10 @@ mod framework;
 mod manager;
 mod package;
 
+use std::collections::BTreeSet;
+
 use super::static_files::{self, Fallback, Site};
-use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, mentions};
+use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, mentions, words};
 use crate::bases::NODE;
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
@@ -190,8 +192,8 @@ fn prune(
     manager: &PackageManager,
     command: &str,
 ) -> Option<Finding> {
-    let commands = package.commands_behind(command);
-    let needed = package.dev_dependencies().find(|name| commands.iter().any(|it| mentions(it, name)));
+    let words: BTreeSet<_> = package.commands_behind(command).into_iter().flat_map(words).collect();
+    let needed = package.dev_dependencies().find(|name| words.contains(name));
     if let Some(needed) = needed {
         return Some(Finding::new(
             "development dependencies stay in the image",

@@ -40,7 +40,9 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     system.install(&mut dockerfile);
     dockerfile.line("COPY . .");
     let locked = if project.has("Cargo.lock") { " --locked" } else { "" };
-    let default = format!("cargo build --release{locked}");
+    // Without `--workspace`, a package in the root of a workspace would be built alone.
+    let workspace = if programs.is_workspace { " --workspace" } else { "" };
+    let default = format!("cargo build --release{workspace}{locked}");
     // Cargo compares times, and a new file may carry an old time. So all files of the source count as changed;
     // dependencies stay compiled in the cache, but not the programs of earlier builds.
     let command = format!(
@@ -82,13 +84,22 @@ struct Toolchain {
 
 impl Toolchain {
     fn of(project: &Project) -> Result<Self, Undetected> {
-        let table = project.toml("rust-toolchain.toml")?;
-        let channel = table.as_ref().and_then(|it| it.pointer("/toolchain/channel")).and_then(Value::as_str);
+        let of_table = |table: &Value| table.pointer("/toolchain/channel").and_then(Value::as_str).map(str::to_owned);
+        let channel = project.toml("rust-toolchain.toml")?.as_ref().and_then(of_table);
         let (file, channel) = match (channel, project.text("rust-toolchain")) {
-            (Some(channel), _) => ("rust-toolchain.toml", channel.to_owned()),
-            (None, Some(text)) => ("rust-toolchain", text.trim().to_owned()),
+            (Some(channel), _) => ("rust-toolchain.toml", channel),
+            // The older file contains a channel, or the same table.
+            (None, Some(text)) => {
+                let table = project.toml("rust-toolchain").ok().flatten();
+                ("rust-toolchain", table.as_ref().and_then(of_table).unwrap_or_else(|| text.trim().to_owned()))
+            }
             (None, None) => ("the default", "stable".to_owned()),
         };
+        let is_channel = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        if channel.is_empty() || !channel.chars().all(is_channel) {
+            let (file, available) = (file.to_owned(), "releases such as 1.85, stable, beta and nightly".to_owned());
+            return Err(Undetected::Version { file, wanted: format!("{channel:?}"), available });
+        }
         let is_release = channel.split('.').all(|part| part.parse::<u32>().is_ok());
         let is_of_image = is_release || channel == "stable";
         let version = if is_release { channel.clone() } else { RUST.default.to_owned() };
@@ -104,6 +115,8 @@ struct Programs {
     of_root: Vec<String>,
     /// `default-run` of the root package.
     default: Option<String>,
+    /// Whether `Cargo.toml` has a table `[workspace]`.
+    is_workspace: bool,
     /// Whether they use Rocket, which reads its port from a variable of its own.
     has_rocket: bool,
 }
@@ -125,7 +138,7 @@ impl Programs {
             }
         }
         let default = root.pointer("/package/default-run").and_then(Value::as_str).map(str::to_owned);
-        Ok(Self { all, of_root, default, has_rocket })
+        Ok(Self { all, of_root, default, is_workspace: root.get("workspace").is_some(), has_rocket })
     }
 
     /// The program of `default-run`, that with the name of the component, or the only one of the root or of all.

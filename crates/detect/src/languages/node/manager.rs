@@ -127,7 +127,9 @@ impl PackageManager {
             Kind::Pnpm => dockerfile.line(&format!("RUN npm install --global pnpm@{version}")),
             Kind::Bun => dockerfile.line(&format!("RUN npm install --global bun@{version}")),
             Kind::YarnClassic => {
-                dockerfile.line(&format!("RUN command -v yarn >/dev/null || npm install --global yarn@{version}"));
+                // Node.js that was copied from its image has a link to a Yarn that was not copied. npm replaces it only by force.
+                let install = format!("npm install --global --force yarn@{version}");
+                dockerfile.line(&format!("RUN command -v yarn >/dev/null || {install}"));
             }
             Kind::Yarn => {
                 dockerfile.comment("A directory node_modules works with every program and without Yarn.");

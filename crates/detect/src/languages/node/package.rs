@@ -1,5 +1,7 @@
 //! The file `package.json`.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::Start;
@@ -84,12 +86,13 @@ impl Package {
     pub fn commands_behind<'a>(&'a self, command: &'a str) -> Vec<&'a str> {
         let scripts = self.json.get("scripts").and_then(Value::as_object);
         let mut commands = vec![command];
+        let mut named = BTreeSet::new();
         let mut next = 0;
         while let Some(command) = commands.get(next).copied() {
             next += 1;
-            for (name, text) in scripts.into_iter().flatten() {
-                if let Some(text) = text.as_str().filter(|it| !commands.contains(it))
-                    && super::mentions(command, name)
+            for word in super::words(command) {
+                if let Some(text) = scripts.and_then(|it| it.get(word)?.as_str())
+                    && named.insert(word)
                 {
                     commands.push(text);
                 }

@@ -321,3 +321,12 @@ fn static_sites_are_built_with_the_script_of_the_framework() {
     assert!(plain.dockerfile.contains("for dir in _static dist public build;"), "{}", plain.dockerfile);
     assert_eq!((plain.start, plain.site), (None, Some("/workspace")));
 }
+
+#[test]
+fn a_long_chain_of_scripts_is_followed_to_its_end() {
+    let mut scripts: Vec<_> = (0..15_000).map(|n| format!("\"s{n}\": \"npm run s{} && npm run s0\"", n + 1)).collect();
+    scripts.extend(["\"s15000\": \"tsx server.js\"".into(), "\"start\": \"npm run s0\"".into()]);
+    let package = format!("{{\"scripts\": {{{}}}, \"devDependencies\": {{\"tsx\": \"4\"}}}}", scripts.join(", "));
+    let detected = service(&package, &[]);
+    assert!(detected.findings.iter().any(|it| it.because == "the start command uses tsx"), "{:?}", detected.findings);
+}

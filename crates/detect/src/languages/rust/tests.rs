@@ -69,6 +69,12 @@ fn a_released_toolchain_is_an_image_and_rustup_downloads_others() {
     for (file, text, image, finding) in [
         ("rust-toolchain", "1.80.1\n", "FROM rust:1.80.1 AS build", "Rust 1.80.1 (rust-toolchain)"),
         (
+            "rust-toolchain",
+            "[toolchain]\nchannel = \"1.80\"\n",
+            "FROM rust:1.80 AS build",
+            "Rust 1.80 (rust-toolchain)",
+        ),
+        (
             "rust-toolchain.toml",
             "[toolchain]\nchannel = \"nightly-2026-01-01\"\n",
             "FROM rust:1 AS build",
@@ -80,6 +86,27 @@ fn a_released_toolchain_is_an_image_and_rustup_downloads_others() {
         assert_eq!(detected.findings[1].to_string(), finding);
         assert_eq!(detected.dockerfile.contains("RUSTUP_TOOLCHAIN"), !finding.contains("rustup"));
     }
+}
+
+#[test]
+fn a_toolchain_that_is_no_name_is_refused() {
+    for text in ["1.80\nRUN id", "", "stable; id"] {
+        let error = detected("web", &[PACKAGE, MAIN, ("rust-toolchain", text)]).unwrap_err().to_string();
+        assert!(error.starts_with("rust-toolchain asks for "), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_package_in_the_root_of_a_workspace_is_not_built_alone() {
+    let files = |manifest| {
+        let member = [("tool/Cargo.toml", "[package]\nname = \"tool\"\n"), ("tool/src/main.rs", "fn main() {}")];
+        [("Cargo.toml", manifest), ("src/lib.rs", ""), member[0], member[1]]
+    };
+    let of_both = detected("web", &files("[package]\nname = \"shop\"\n[workspace]\nmembers = [\"tool\"]\n")).unwrap();
+    assert_eq!(of_both.start.as_deref(), Some("target/release/tool"));
+    assert!(of_both.dockerfile.contains("cargo build --release --workspace"), "{}", of_both.dockerfile);
+    assert!(!detected("web", &[PACKAGE, MAIN]).unwrap().dockerfile.contains("--workspace"));
 }
 
 #[test]
