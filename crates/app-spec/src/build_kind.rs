@@ -94,7 +94,7 @@ mod tests {
         let git = "  git: {repo_clone_url: 'https://example.com/r.git'}\n";
         let image = "  image: {registry_type: DOCKER_HUB, registry: library, repository: nginx}\n";
         let hints = "  environment_slug: node-js\n  build_command: npm run build\n";
-        let both = |reason: &str| vec![format!("build_command: {reason}"), format!("environment_slug: {reason}")];
+        let both = |reason: &str| vec![format!("environment_slug: {reason}"), format!("build_command: {reason}")];
         let neither: [Vec<String>; 2] = [vec![], vec![]];
         assert_eq!(said(&format!("{git}{hints}")), neither);
         assert_eq!(said(&format!("{git}  build_command: make\n")), neither);
@@ -104,7 +104,7 @@ mod tests {
         let reason = "nothing is built, because the component uses an image";
         let [not_yet, no_effect] = said(&format!("{image}{hints}  dockerfile_path: Dockerfile\n  source_dir: app\n"));
         assert_eq!(not_yet, Vec::<String>::new());
-        let others = vec![format!("source_dir: {reason}"), format!("dockerfile_path: {reason}")];
-        assert_eq!(no_effect, [others, both(reason)].concat());
+        let others = vec![format!("dockerfile_path: {reason}"), format!("source_dir: {reason}")];
+        assert_eq!(no_effect, [both(reason), others].concat());
     }
 }
