@@ -203,7 +203,7 @@ async fn a_form_about_something_that_has_changed_meanwhile_is_refused_accessibly
     panel.go("/apps/shop?action=commit").await.unwrap();
     panel.at.ok("POST", "/v2/apps/shop/rollback/commit", None).await.unwrap();
     Click(button("Keep the rollback")).run(&panel).await;
-    expect_refusal(&panel, (NOTICE, "Nothing was changed")).await;
+    expect_refusal(&panel, (NOTICE, "nothing to commit")).await;
 
     // The token and its session are gone.
     panel.go("/tokens").await.unwrap();
