@@ -10,7 +10,7 @@ const MAX_ENTRIES: usize = 20_000;
 /// Paths and texts together fit into one frame of the worker's protocol, even if JSON escapes every second character.
 const MAX_BYTES_OF_PATHS: usize = 2 * 1024 * 1024;
 const MAX_BYTES_OF_TEXTS: usize = 4 * 1024 * 1024;
-/// The size of one text. Larger files are lock files, of which only the existence matters.
+/// The size of one text. Of larger files, which are mostly lock files, detection knows only that they exist.
 const MAX_BYTES_OF_TEXT: u64 = 256 * 1024;
 /// Directories that contain other projects and not the source.
 const NOT_ENTERED: [&str; 2] = ["node_modules", ".git"];

@@ -50,7 +50,7 @@ pub enum RepoUrlError {
     },
     /// A local path that is in none of the allowed directories.
     #[error(
-        "{path} is not inside a directory for local sources; whoever runs Boatyard can allow one: boatyard serve \
+        "{path} is not inside a directory for local sources; the operator can allow one: boatyard serve \
          --local-sources DIR"
     )]
     OutsideLocalSources {

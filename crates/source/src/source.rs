@@ -130,7 +130,7 @@ impl Source {
         self.report(repo, action).await
     }
 
-    /// The files below a directory of a fetched commit, and the texts of those that [`crate::run_worker`] was told to read.
+    /// The files below a directory of a fetched commit, and the texts of those that the worker reads ([`crate::run_worker`]).
     /// Errors beside the general ones: `SourceDirMissing`.
     pub async fn directory(
         &self,

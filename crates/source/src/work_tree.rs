@@ -10,8 +10,9 @@ use git2::Repository;
 use crate::directory::DirectoryReader;
 use crate::identity::Directory;
 
-/// Reads what detection needs of a directory: the paths of files, and the texts of wanted ones, with the limits of [`Source::directory`](crate::Source::directory). Files that
-/// git ignores are left out unless they are tracked; outside of a repository nothing is ignored. Links are not followed.
+/// Reads what detection needs of a directory: the paths of files, and the texts of wanted ones, with the limits of
+/// [`Source::directory`](crate::Source::directory). Files that git ignores are left out unless they are tracked; outside of
+/// a repository nothing is ignored. Links are not followed.
 ///
 /// It runs in this process, so it is only for directories that the caller chose. Errors: the directory cannot be read.
 pub fn read_work_tree(directory: &Path, is_wanted: fn(&str) -> bool) -> io::Result<Directory> {
