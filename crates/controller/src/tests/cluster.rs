@@ -287,7 +287,8 @@ impl TestCluster {
         self.starts.lock().unwrap().clear();
     }
 
-    /// How often a process was started in containers whose name contains `name_part`.
+    /// How often a process was started in containers whose name contains `name_part`. Every name contains the app's
+    /// random id, and `-db` alone is also how the ids of some apps begin.
     pub fn starts_of(&self, name_part: &str) -> usize {
         self.starts.lock().unwrap().iter().filter(|(name, _)| name.contains(name_part)).map(|(_, count)| count).sum()
     }

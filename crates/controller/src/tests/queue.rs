@@ -294,7 +294,7 @@ fn an_app_deleted_during_a_rollout_leaves_nothing() {
 fn an_app_deleted_during_its_first_deployment_leaves_nothing() {
     simulate(async {
         let cluster = TestCluster::new().await;
-        for part in ["-db", "-migrate-", "-web-", "-mill-"] {
+        for part in ["-db-db", "-migrate-", "-web-", "-mill-"] {
             let since = cluster.engine.calls().len();
             let app = cluster.create("1").await;
             cluster.called(since, Verb::Start, part).await;

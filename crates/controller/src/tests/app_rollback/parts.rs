@@ -22,7 +22,8 @@ fn a_rollback_leaves_databases_alone_and_needs_those_of_its_spec() {
         let control = site.cluster.controller();
         control.update_app(&site.app, more, KEEP, &caller()).await.unwrap();
         site.cluster.settle(&site.app, Stage::Active).await;
-        let starts = site.cluster.starts_of("-db");
+        let starts = || ["-db-db", "-more-db"].map(|part| site.cluster.starts_of(part));
+        let before = starts();
         let done = site.roll_back(1).await;
         let wanted = async || -> Vec<_> {
             let databases = site.cluster.state(&site.app).await.databases;
@@ -34,7 +35,7 @@ fn a_rollback_leaves_databases_alone_and_needs_those_of_its_spec() {
             "{:?}",
             done.record.notes
         );
-        assert_eq!(site.cluster.starts_of("-db"), starts);
+        assert_eq!((before, starts()), ([1, 1], [1, 1]));
         site.revert().await;
         assert_eq!(wanted().await, ["db", "more"]);
 
