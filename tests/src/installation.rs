@@ -156,6 +156,18 @@ impl Installation {
         Ok(())
     }
 
+    /// Suspends `serve` until [`Installation::thaw_serve`].
+    pub fn freeze_serve(&self) -> Result<()> {
+        signal(self.serve_pid().context("serve does not run")?, rustix::process::Signal::STOP);
+        Ok(())
+    }
+
+    /// Resumes a suspended `serve`.
+    pub fn thaw_serve(&self) -> Result<()> {
+        signal(self.serve_pid().context("serve does not run")?, rustix::process::Signal::CONT);
+        Ok(())
+    }
+
     /// Suspends the ingress until [`Installation::thaw_ingress`].
     pub fn freeze_ingress(&self) -> Result<()> {
         signal(self.ingress_pid()?, rustix::process::Signal::STOP);

@@ -11,6 +11,7 @@ mod refused;
 mod safety;
 mod sending;
 mod settings;
+mod signed_out;
 mod texts;
 mod tokens;
 mod variables;

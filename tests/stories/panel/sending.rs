@@ -1,6 +1,6 @@
 //! Dialogues and tabs that meet what a test of the server cannot produce: late answers, quick clicks, few connections.
 
-use boatyard_tests::browser::{At, css, field, link};
+use boatyard_tests::browser::{At, button, css, field, link};
 use serde_json::json;
 
 use super::*;
@@ -55,6 +55,45 @@ async fn of_two_quick_clicks_the_second_opens_its_dialogue() {
     browser.until_gone(css("dialog")).await.unwrap();
     browser.until_at("/apps/shop").await.unwrap();
     check(&panel).await;
+}
+
+/// The browser's button Stop, of which a page is not told. `serve` is suspended, so its answer cannot be faster than the stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_that_a_person_stopped_can_be_sent_again() {
+    let Some(panel) = panel().await else { return };
+    let browser = &panel.browser;
+    panel.go("/new-app").await.unwrap();
+    let spec = field("App spec, in YAML or JSON");
+    browser.fill(spec, &shop()).await.unwrap();
+    let hold = "
+        const real = window.fetch;
+        window.fetch = async (url, options) => {
+            const answer = await real(url, options);
+            window.fetch = real;
+            await new Promise(go => { window.release = go; });
+            return answer;
+        }";
+    browser.run(hold, &[]).await.unwrap();
+    browser.click(button("Check the spec")).await.unwrap();
+    let is_held = async || Ok((browser.run("return !!window.release", &[]).await? == json!(true)).then_some(()));
+    browser.until("the look at the session", is_held).await.unwrap();
+    panel.at.freeze_serve().unwrap();
+    let stop = "
+        const sent = new Promise(go => addEventListener('beforeunload', go));
+        window.release();
+        await sent;
+        await new Promise(go => setTimeout(go));
+        window.stop()";
+    browser.run(stop, &[]).await.unwrap();
+    panel.at.thaw_serve().unwrap();
+    assert_eq!(browser.property(spec, "value").await.unwrap(), json!(shop()));
+    // The page sends nothing for the first seconds after the stop, since it cannot know of it.
+    let click = "[...document.querySelectorAll('button')].find(it => it.textContent === 'Check the spec')?.click()";
+    let send_again = async || {
+        browser.run(click, &[]).await?;
+        Ok(browser.is_there(button("Deploy")).await?.then_some(()))
+    };
+    browser.until("the second click to be sent", send_again).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

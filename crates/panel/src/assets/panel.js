@@ -112,7 +112,7 @@
       const old = find();
       if (request.signal.aborted || !old) return;
       old.removeAttribute('aria-busy');
-      explain(old, error);
+      old.replaceChildren(explanation(error));
     }
   }
 
@@ -121,15 +121,17 @@
   // The session has ended. The page stays as it is, with what was typed.
   class SignedOut extends Error {}
 
-  // Shows in `place` why something was not sent.
-  function explain(place, error) {
+  // A paragraph that says why something was not sent.
+  function explanation(error) {
+    const paragraph = document.createElement('p');
     if (!(error instanceof SignedOut)) {
-      place.textContent = error instanceof TypeError || error.name === 'TimeoutError' ? 'The server did not answer. Try again in a moment.' : error.message;
-      return;
+      paragraph.textContent = error instanceof TypeError || error.name === 'TimeoutError' ? 'The server did not answer. Try again in a moment.' : error.message;
+      return paragraph;
     }
     const link = document.createElement('a');
     Object.assign(link, { href: '/sign-in', target: '_blank', textContent: 'Sign in in another tab' });
-    place.replaceChildren('You are signed out, so nothing was sent. What you typed is still here. ', link, ', then try again here.');
+    paragraph.append('You are signed out, so nothing was sent. What you typed is still here. ', link, ', then try again here.');
+    return paragraph;
   }
 
   // Gives the forms of the page the CSRF token of the session, which another tab may have replaced. Fails if there is none.
@@ -222,10 +224,9 @@
   // Shows why a form was not carried out: at the top of its dialogue, or at its end.
   function refuse(form, error) {
     form.ariaBusy = null;
-    const notice = document.createElement('p'), dialog = form.closest('dialog:modal');
+    const notice = explanation(error), dialog = form.closest('dialog:modal');
     notice.className = 'notice bad';
     notice.setAttribute('role', 'alert');
-    explain(notice, error);
     (dialog ?? form).querySelector(':scope > .notice.bad:not(div)')?.remove();
     if (dialog) dialog.querySelector('header').after(notice);
     else form.append(notice);
