@@ -411,7 +411,8 @@ impl Installation {
         tokio::time::timeout(ENDS_WITHIN, output).await.context("the command did not end")?.context("the command runs")
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    /// A command for the server of this installation.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
             .args(args)

@@ -12,6 +12,7 @@ mod command_line;
 mod console;
 mod crash;
 mod detected;
+mod dev;
 mod engine_restart;
 mod frozen;
 mod full_disk;

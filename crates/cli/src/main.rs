@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
-//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`]: for directories; [`apps`], [`tokens`],
+//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`] and [`dev`]: for directories; [`apps`], [`tokens`],
 //!   [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
@@ -15,6 +15,7 @@ mod columns;
 mod completion;
 mod config;
 mod detect;
+mod dev;
 mod discover;
 mod down;
 mod exit;
@@ -76,6 +77,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Apps(command) => apps::run(command, &connection).await,
         Command::Spec(command) => spec::run(command, &connection).await,
         Command::Detect(options) => detect::run(options, &connection).await,
+        Command::Dev(options) => dev::run(options, &connection).await,
         Command::Tokens(command) => tokens::run(command, &connection).await,
         Command::Panel { no_open } => panel::run(no_open, &connection).await,
         Command::Audit(options) => tokens::audit(options, &connection).await,

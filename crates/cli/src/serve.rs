@@ -145,6 +145,8 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         let found = directory.canonicalize();
         found.with_context(|| format!("cannot use --local-sources {}", directory.display()))
     });
+    // The command `dev` makes this directory.
+    let sources = sources.chain([Ok(DataDir::working_copies_of(data_dir))]);
     Ok(Config {
         http: options.http,
         api,

@@ -85,6 +85,12 @@ impl DataDir {
         self.root.join("sources")
     }
 
+    /// Directory of the repositories that `boatyard dev` makes of working copies, in a data directory that another process
+    /// holds. Specs may clone repositories in it.
+    pub fn working_copies_of(root: &Path) -> PathBuf {
+        root.join("working-copies")
+    }
+
     /// Directory of the ingress: its control socket, snapshot and log.
     pub fn ingress(&self) -> PathBuf {
         self.root.join("ingress")

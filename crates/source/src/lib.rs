@@ -3,7 +3,8 @@
 //! Every git operation runs in a child process of the same binary ([`run_worker`], the hidden subcommand
 //! `source-worker`) with resource limits, an empty environment, no capabilities and access to few files. A hostile
 //! repository can harm only its own child process, cancelling is a kill, and memory is freed when the process ends.
-//! [`Source`] starts these processes. Only [`read_work_tree`] reads a directory of the caller in this process.
+//! [`Source`] starts these processes. Only [`read_work_tree`] and [`WorkingCopy`] read a directory of the caller in this
+//! process.
 //!
 //! This crate never checks out a tree, never runs a hook, a filter or a credential helper, never follows a symbolic
 //! link of a repository, and never fetches submodules or LFS objects (it reports them instead). It reads local
@@ -25,6 +26,7 @@ mod source;
 mod work_tree;
 mod worker;
 mod worker_process;
+mod working_copy;
 
 pub use context_path::{ContextPath, InvalidPath};
 pub use credentials::{Credentials, KnownHost, Secret};
@@ -39,3 +41,4 @@ pub use repo_url::{RepoUrl, RepoUrlError, UrlRules};
 pub use source::{Context, ContextStream, FetchOptions, Source, SourceSettings};
 pub use work_tree::read_work_tree;
 pub use worker::run_worker;
+pub use working_copy::{WORKING_COPY_BRANCH, WorkingCopy, WorkingCopyError};

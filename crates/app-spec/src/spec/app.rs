@@ -94,6 +94,15 @@ impl AppSpec {
         services.chain(sites).chain(functions).chain(workers).chain(jobs)
     }
 
+    /// Gives components another source. `change` gets the source of each component, and returns the new one, if any.
+    pub fn change_sources(&mut self, change: &mut dyn FnMut(&Source) -> Option<Source>) {
+        for component in self.components_mut() {
+            if let Some(source) = change(component.source) {
+                *component.source = source;
+            }
+        }
+    }
+
     /// The parts of every component that may hold secrets.
     pub(crate) fn components_mut(&mut self) -> impl Iterator<Item = ComponentMut<'_>> {
         let services = self.services.iter_mut().enumerate();

@@ -3,6 +3,7 @@
 mod apps;
 mod auth;
 mod detect;
+mod dev;
 #[cfg(test)]
 mod doctl;
 mod rollback;
@@ -23,6 +24,7 @@ pub use apps::LogType;
 pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
 pub use auth::{Auth, Shell};
 pub use detect::{Detect, DetectKind};
+pub use dev::Dev;
 pub use rollback::{Rollback, RollbackAction};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 pub use tokens::{Audit, Scope, Tokens};
@@ -177,6 +179,8 @@ pub enum Command {
     Spec(Spec),
     /// Show what a directory or an app is built with, and write the Dockerfile that is generated for it
     Detect(Detect),
+    /// Run a directory as it is, uncommitted changes included, as an app on this host
+    Dev(Dev),
     /// Create, list and revoke tokens for the API, beside the admin token
     #[command(subcommand, visible_alias = "token")]
     Tokens(Tokens),

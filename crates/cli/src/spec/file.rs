@@ -13,22 +13,41 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// Reads a spec that this version can run. Prints its problems.
 pub fn read(file: &Path) -> anyhow::Result<Parsed> {
-    let text = text(file)?;
-    let name = display_name(file);
-    let parsed = match AppSpec::from_yaml(&text) {
-        Ok(parsed) => parsed,
-        Err(problems) => {
-            print_problems(&problems, &name, &text);
-            bail!("{name} is not a valid spec; nothing was sent");
+    let written = Written::read(file)?;
+    written.check()?;
+    Ok(written.parsed)
+}
+
+/// A valid spec, and the file that it is from.
+pub struct Written {
+    pub parsed: Parsed,
+    text: String,
+    name: String,
+}
+
+impl Written {
+    /// Reads a spec that this version may be unable to run. Errors: it is not valid; prints its problems.
+    pub fn read(file: &Path) -> anyhow::Result<Self> {
+        let (text, name) = (text(file)?, display_name(file));
+        match AppSpec::from_yaml(&text) {
+            Ok(parsed) => Ok(Self { parsed, text, name }),
+            Err(problems) => {
+                print_problems(&problems, &name, &text);
+                bail!("{name} is not a valid spec; nothing was sent");
+            }
         }
-    };
-    // A missing value may come from a flag, from a prompt or from the existing app.
-    let remarks = parsed.remarks().without(Code::NeedsValue);
-    print_problems(&remarks, &name, &text);
-    if remarks.has_errors() {
-        bail!("{name} needs a feature that this version cannot run; nothing was sent");
     }
-    Ok(parsed)
+
+    /// Prints what is remarkable about the spec. Errors: this version cannot run it.
+    pub fn check(&self) -> anyhow::Result<()> {
+        // A missing value may come from a flag, from a prompt or from the existing app.
+        let remarks = self.parsed.remarks().without(Code::NeedsValue);
+        print_problems(&remarks, &self.name, &self.text);
+        if remarks.has_errors() {
+            bail!("{} needs a feature that this version cannot run; nothing was sent", self.name);
+        }
+        Ok(())
+    }
 }
 
 /// Prints problems, if there are any.

@@ -9,7 +9,7 @@ use app_spec::AppSpec;
 use serde_json::Value;
 
 use file::read;
-pub use values::prompt;
+pub use values::{apply, declare, prompt};
 
 use crate::args::{Connection, Spec, SpecArgs};
 use crate::discover;
@@ -32,7 +32,7 @@ pub async fn run(command: Spec, connection: &Connection) -> anyhow::Result<Exit>
 /// Reads the spec of a command about an app, with the values from `--env` and `--env-file`.
 pub fn load(options: &SpecArgs) -> anyhow::Result<AppSpec> {
     let mut spec = read(&options.spec)?.spec;
-    values::apply(&mut spec, options)?;
+    apply(&mut spec, &options.env, &options.env_file)?;
     Ok(spec)
 }
 

@@ -4,14 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use app_spec::{AppSpec, NeededValue};
+use app_spec::{AppSpec, EnvKind, EnvScope, EnvValue, EnvVar, NeededValue};
 use present::text::list;
 
 use super::file;
-use crate::args::SpecArgs;
 use crate::exit::UsageError;
 use crate::hidden_input;
 use crate::output;
@@ -28,15 +27,15 @@ struct Entry {
 
 /// Fills in the values from `--env` and `--env-file`. Reports lines of a file that the app does not need. Errors: a file
 /// cannot be read, or the app does not need a value from `--env`.
-pub fn apply(spec: &mut AppSpec, options: &SpecArgs) -> anyhow::Result<()> {
-    let mut arguments = BTreeMap::new();
-    for text in &options.env {
+pub fn apply(spec: &mut AppSpec, arguments: &[String], files: &[PathBuf]) -> anyhow::Result<()> {
+    let mut from_arguments = BTreeMap::new();
+    for text in arguments {
         let (key, value) = parse_argument(text)?;
-        arguments.insert(target(&key), value);
+        from_arguments.insert(target(&key), value);
     }
     let mut from_files = BTreeMap::new();
     let needed = spec.needed_values();
-    for file in &options.env_file {
+    for file in files {
         let entries = read_file(file)?;
         if let Some(lines) = unneeded_lines(&entries, &needed) {
             let message = format!("{}: app {} does not need the values in {lines}", file.display(), spec.name);
@@ -44,7 +43,7 @@ pub fn apply(spec: &mut AppSpec, options: &SpecArgs) -> anyhow::Result<()> {
         }
         from_files.extend(entries.into_iter().map(|entry| (entry.target, entry.value)));
     }
-    for ((Reverse(component), key), value) in arguments {
+    for ((Reverse(component), key), value) in from_arguments {
         if spec.give(component.as_deref(), &key, &value) == 0 {
             let owner = component.map(|it| format!(" of {it}")).unwrap_or_default();
             let message = format!("app {} does not need a value for variable {key}{owner}", spec.name);
@@ -55,6 +54,27 @@ pub fn apply(spec: &mut AppSpec, options: &SpecArgs) -> anyhow::Result<()> {
     // apps.
     for ((Reverse(component), key), value) in from_files {
         spec.give(component.as_deref(), &key, &value);
+    }
+    Ok(())
+}
+
+/// Adds a secret of the whole app for each key in these files that neither the app nor a component has, so that [`apply`] can
+/// fill it in.
+pub fn declare(spec: &mut AppSpec, files: &[PathBuf]) -> anyhow::Result<()> {
+    for file in files {
+        for entry in read_file(file)? {
+            let (Reverse(component), key) = entry.target;
+            let is_known = spec.envs.iter().chain(spec.components().flat_map(|it| it.envs())).any(|it| it.key == key);
+            if component.is_some() || is_known {
+                continue;
+            }
+            spec.envs.push(EnvVar {
+                key,
+                value: EnvValue::Missing,
+                scope: Some(EnvScope::RunTime),
+                kind: Some(EnvKind::Secret),
+            });
+        }
     }
     Ok(())
 }
@@ -204,12 +224,8 @@ mod tests {
             std::fs::write(&path, bytes)?;
         }
         let mut spec = AppSpec::from_yaml(OPEN).expect("a good one").spec;
-        let options = SpecArgs {
-            spec: "app.yaml".into(),
-            env: env.iter().map(|it| (*it).to_owned()).collect(),
-            env_file: file.map(|_| path).into_iter().collect(),
-        };
-        apply(&mut spec, &options)?;
+        let env: Vec<_> = env.iter().map(|it| (*it).to_owned()).collect();
+        apply(&mut spec, &env, file.map(|_| path).as_slice())?;
         let json = super::super::request_json(&spec);
         Ok(json["envs"].as_array().into_iter().flatten().map(|it| format!("{}", it["value"])).collect())
     }
@@ -232,6 +248,19 @@ mod tests {
             format!("{error:#}").ends_with("values.env: line 1, column 7 is not valid UTF-8. Save the file as UTF-8"),
             "{error:#}"
         );
+    }
+
+    #[test]
+    fn keys_of_a_file_that_the_app_does_not_have_become_its_secrets() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = [directory.path().join(".env")];
+        std::fs::write(&file[0], "TOKEN=a\nNEW=b\nweb.OTHER=c\n").expect("writable");
+        let mut spec = AppSpec::from_yaml(OPEN).expect("a good one").spec;
+        declare(&mut spec, &file).expect("readable");
+        apply(&mut spec, &[], &file).expect("good");
+        let added = &super::super::request_json(&spec)["envs"][2];
+        assert_eq!(*added, serde_json::json!({"key": "NEW", "value": "b", "scope": "RUN_TIME", "type": "SECRET"}));
+        assert_eq!(spec.envs.len(), 3);
     }
 
     #[test]
@@ -262,7 +291,7 @@ mod tests {
         let names: Vec<String> = spec.needed_values().into_iter().map(|it| it.path).collect();
         assert_eq!(names, ["envs[0].value", "envs[1].value", "services[0].envs[0].value"]);
         let env = ["TOKEN=app", "web.TOKEN=web", "MAIL=a@b"].map(str::to_owned).to_vec();
-        apply(&mut spec, &SpecArgs { spec: "app.yaml".into(), env, env_file: Vec::new() }).expect("good");
+        apply(&mut spec, &env, &[]).expect("good");
         let json = super::super::request_json(&spec);
         assert_eq!(
             (&json["envs"][0]["value"], &json["services"][0]["envs"][0]["value"]),
