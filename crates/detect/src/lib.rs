@@ -25,6 +25,8 @@ mod procfile;
 mod project;
 mod request;
 mod system_packages;
+#[cfg(test)]
+mod testing;
 mod undetected;
 mod versions;
 

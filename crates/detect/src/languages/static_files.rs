@@ -151,13 +151,11 @@ http {{
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Bases, detect};
+    use crate::{Bases, detect, testing};
 
     #[test]
     fn files_are_served_on_the_port_of_the_platform() {
-        let project = Project::of(&[("index.html", ""), ("style.css", "")]);
-        let bases = Bases::default();
-        let detected = detect(&project, &Request::new("web", Kind::Service, &bases)).unwrap();
+        let detected = testing::service(&[("index.html", ""), ("style.css", "")]);
         assert_eq!(detected.language, Language::StaticFiles);
         assert!(detected.dockerfile.contains("FROM nginx:1\nENV PORT=8080\n"), "{}", detected.dockerfile);
         assert!(detected.dockerfile.contains("for dir in _static dist public build .;"), "{}", detected.dockerfile);

@@ -1,18 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::testing::{assert_order, detected, service};
 use crate::{Bases, detect};
 
 const MAIN: &str = "package main\n\nfunc main() {}\n";
-
-fn detected(component: &str, kind: Kind, files: &[(&str, &str)]) -> Result<Detected, Undetected> {
-    let bases = Bases::default();
-    detect(&Project::of(files), &Request::new(component, kind, &bases))
-}
-
-fn service(files: &[(&str, &str)]) -> Detected {
-    detected("web", Kind::Service, files).unwrap()
-}
 
 #[test]
 fn dependencies_come_before_the_sources_and_a_small_image_runs_a_static_binary() {
@@ -20,24 +12,21 @@ fn dependencies_come_before_the_sources_and_a_small_image_runs_a_static_binary()
     assert_eq!(detected.language, Language::Go);
     assert_eq!(detected.findings[1].to_string(), "Go 1.26 (go.mod: >=1.22.3)");
     assert_eq!(detected.start.as_deref(), Some("bin/shop"));
-    let mut rest = detected.dockerfile.as_str();
-    for part in [
-        "FROM golang:1.26 AS build\n",
-        "CGO_ENABLED=0\n",
-        "COPY [\"go.mod\",\"go.sum\",\"./\"]\n",
-        "go mod download\n",
-        "COPY . .\n",
-        "-o bin/ .\n",
-        "FROM debian:13-slim\n",
-        "COPY --from=build /etc/ssl/certs/ca-certificates.crt",
-        "COPY --from=build --chown=app:app /workspace ./\n",
-        "USER app\n",
-    ] {
-        rest = rest
-            .split_once(part)
-            .unwrap_or_else(|| panic!("{part} is missing or too early: {}", detected.dockerfile))
-            .1;
-    }
+    assert_order(
+        &detected.dockerfile,
+        &[
+            "FROM golang:1.26 AS build\n",
+            "CGO_ENABLED=0\n",
+            "COPY [\"go.mod\",\"go.sum\",\"./\"]\n",
+            "go mod download\n",
+            "COPY . .\n",
+            "-o bin/ .\n",
+            "FROM debian:13-slim\n",
+            "COPY --from=build /etc/ssl/certs/ca-certificates.crt",
+            "COPY --from=build --chown=app:app /workspace ./\n",
+            "USER app\n",
+        ],
+    );
 }
 
 #[test]

@@ -1,23 +1,19 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{Bases, Detected, detect};
+use crate::{Bases, Detected, detect, testing};
 
 /// Files of a project: `package.json`, and others by path and text.
 fn detected(package: &str, files: &[(&str, &str)], request: &Request<'_>) -> Result<Detected, Undetected> {
-    let mut all = vec![("package.json", package)];
-    all.extend(files);
-    detect(&Project::of(&all), request)
+    detect(&Project::of(&[&[("package.json", package)], files].concat()), request)
 }
 
 fn service(package: &str, files: &[(&str, &str)]) -> Detected {
-    let bases = Bases::default();
-    detected(package, files, &Request::new("web", Kind::Service, &bases)).unwrap()
+    testing::service(&[&[("package.json", package)], files].concat())
 }
 
 fn site(package: &str) -> Detected {
-    let bases = Bases::default();
-    detected(package, &[], &Request::new("web", Kind::StaticSite, &bases)).unwrap()
+    testing::site(&[("package.json", package)])
 }
 
 /// The instructions whose text contains one of these, in order and without their mounts.

@@ -1,16 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{Bases, detect};
-
-fn detected(kind: Kind, files: &[(&str, &str)]) -> Result<Detected, Undetected> {
-    let bases = Bases::default();
-    detect(&Project::of(files), &Request::new("web", kind, &bases))
-}
-
-fn service(files: &[(&str, &str)]) -> Detected {
-    detected(Kind::Service, files).unwrap()
-}
+use crate::testing::{self, service};
 
 #[test]
 fn projects_are_known_by_composer_or_a_first_page() {
@@ -46,7 +37,8 @@ fn the_version_satisfies_the_project_and_the_locked_packages() {
         let detected = service(&[("composer.json", composer), ("composer.lock", lock)]);
         assert_eq!(detected.findings[1].to_string(), expected);
     }
-    let error = detected(Kind::Service, &[("composer.json", r#"{"require": {"php": "^5.6"}}"#)]).unwrap_err();
+    let error =
+        testing::detected("web", Kind::Service, &[("composer.json", r#"{"require": {"php": "^5.6"}}"#)]).unwrap_err();
     assert!(error.to_string().contains("require.php in composer.json asks for PHP ^5.6"), "{error}");
 }
 
@@ -87,9 +79,9 @@ fn the_commands_of_app_platform_start_apache() {
 #[test]
 fn a_worker_needs_a_command_and_ends_at_the_usual_signal() {
     let files = [("composer.json", "{}"), ("Procfile", "worker: php artisan queue:work")];
-    let error = detected(Kind::Worker, &files[..1]).unwrap_err().to_string();
+    let error = testing::detected("web", Kind::Worker, &files[..1]).unwrap_err().to_string();
     assert!(error.contains("Add a Procfile with a line \"web: php …\""), "{error}");
-    let detected = detected(Kind::Worker, &files).unwrap();
+    let detected = testing::detected("web", Kind::Worker, &files).unwrap();
     assert!(detected.dockerfile.contains("STOPSIGNAL SIGTERM"), "{}", detected.dockerfile);
 }
 

@@ -1,24 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::testing::{assert_order, detected, service};
 use crate::{Bases, detect};
-
-fn detected(component: &str, kind: Kind, files: &[(&str, &str)]) -> Result<Detected, Undetected> {
-    let bases = Bases::default();
-    detect(&Project::of(files), &Request::new(component, kind, &bases))
-}
-
-fn service(files: &[(&str, &str)]) -> Detected {
-    detected("web", Kind::Service, files).unwrap()
-}
-
-/// Asserts that the parts are in the text, in this order.
-fn assert_order(text: &str, parts: &[&str]) {
-    let mut rest = text;
-    for part in parts {
-        rest = rest.split_once(part).unwrap_or_else(|| panic!("{part} is missing or too early: {text}")).1;
-    }
-}
 
 const FLASK: (&str, &str) = ("app.py", "import flask\napp = flask.Flask(__name__)\n");
 const FASTAPI: &str = "from fastapi import FastAPI\n\napp: FastAPI = FastAPI(\n    title='x',\n)\n";

@@ -1,19 +1,10 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{Bases, detect};
+use crate::testing::{self, assert_order, service};
 
 const LOCK: &str = "GEM\n  remote: https://rubygems.org/\n  specs:\n    propshaft (1.1.0)\n      rack\n    puma (6.4.2)\n      \
                     nio4r (~> 2.0)\n    rails (7.2.1)\n\nPLATFORMS\n  ruby\n\nDEPENDENCIES\n  rails\n  webrick\n";
-
-fn detected(kind: Kind, files: &[(&str, &str)]) -> Result<Detected, Undetected> {
-    let bases = Bases::default();
-    detect(&Project::of(files), &Request::new("web", kind, &bases))
-}
-
-fn service(files: &[(&str, &str)]) -> Detected {
-    detected(Kind::Service, files).unwrap()
-}
 
 #[test]
 fn rails_compiles_its_assets_and_starts_puma() {
@@ -26,25 +17,22 @@ fn rails_compiles_its_assets_and_starts_puma() {
     ]);
     assert_eq!(detected.language, Language::Ruby);
     assert_eq!(detected.start.as_deref(), Some("bundle exec puma --bind tcp://0.0.0.0:$PORT"));
-    let mut rest = detected.dockerfile.as_str();
-    for part in [
-        "FROM ruby:3.4 AS build\n",
-        "BUNDLE_FROZEN=1\n",
-        "COPY [\"Gemfile\",\"Gemfile.lock\",\"./\"]\n",
-        "target=/opt/gems/cache,sharing=locked bundle install\n",
-        "COPY . .\n",
-        "SECRET_KEY_BASE_DUMMY=1",
-        "rails assets:precompile\n",
-        "FROM ruby:3.4-slim\n",
-        "COPY --from=build /opt/gems /opt/gems\n",
-        "RAILS_ENV=production",
-        "COPY --from=build --chown=app:app /workspace ./\n",
-    ] {
-        rest = rest
-            .split_once(part)
-            .unwrap_or_else(|| panic!("{part} is missing or too early: {}", detected.dockerfile))
-            .1;
-    }
+    assert_order(
+        &detected.dockerfile,
+        &[
+            "FROM ruby:3.4 AS build\n",
+            "BUNDLE_FROZEN=1\n",
+            "COPY [\"Gemfile\",\"Gemfile.lock\",\"./\"]\n",
+            "target=/opt/gems/cache,sharing=locked bundle install\n",
+            "COPY . .\n",
+            "SECRET_KEY_BASE_DUMMY=1",
+            "rails assets:precompile\n",
+            "FROM ruby:3.4-slim\n",
+            "COPY --from=build /opt/gems /opt/gems\n",
+            "RAILS_ENV=production",
+            "COPY --from=build --chown=app:app /workspace ./\n",
+        ],
+    );
 }
 
 #[test]
@@ -82,7 +70,9 @@ fn the_version_is_exact_only_if_bundler_checks_it() {
         }
         assert_eq!(service(&files).findings[1].to_string(), expected);
     }
-    let error = detected(Kind::Service, &[("Gemfile", "ruby '1.9.3'"), ("app.rb", "")]).unwrap_err().to_string();
+    let error = testing::detected("web", Kind::Service, &[("Gemfile", "ruby '1.9.3'"), ("app.rb", "")])
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("Gemfile asks for Ruby 1.9.3, but Boatyard has "), "{error}");
 }
 
@@ -97,7 +87,8 @@ fn the_start_command_comes_from_the_gems_and_the_files() {
     ] {
         assert_eq!(service(files).start.as_deref(), Some(expected), "{files:?}");
     }
-    let worker = detected(Kind::Worker, &[gemfile("gem 'puma'"), ("config.ru", ""), ("web.rb", "")]).unwrap();
+    let worker =
+        testing::detected("web", Kind::Worker, &[gemfile("gem 'puma'"), ("config.ru", ""), ("web.rb", "")]).unwrap();
     assert_eq!(worker.start.as_deref(), Some("bundle exec ruby web.rb"));
     for (files, expected) in [
         (
@@ -106,7 +97,7 @@ fn the_start_command_comes_from_the_gems_and_the_files() {
         ),
         (&[gemfile("")], "this is a Ruby project"),
     ] {
-        let error = detected(Kind::Service, files).unwrap_err().to_string();
+        let error = testing::detected("web", Kind::Service, files).unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
 }
@@ -121,7 +112,7 @@ fn gems_in_the_source_need_all_of_it() {
 
 #[test]
 fn jekyll_builds_a_site() {
-    let detected = detected(Kind::StaticSite, &[("Gemfile", "gem 'jekyll'\n"), ("index.md", "")]).unwrap();
+    let detected = testing::site(&[("Gemfile", "gem 'jekyll'\n"), ("index.md", "")]);
     assert!(detected.dockerfile.contains("bundle exec jekyll build\n"), "{}", detected.dockerfile);
     assert!(detected.dockerfile.contains("for dir in _site _static "), "{}", detected.dockerfile);
     assert!(detected.dockerfile.contains("FROM nginx:"), "{}", detected.dockerfile);

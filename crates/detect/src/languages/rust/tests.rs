@@ -1,14 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::{Bases, detect};
+use crate::testing::{self, assert_order};
 
 const PACKAGE: (&str, &str) = ("Cargo.toml", "[package]\nname = \"shop\"\n");
 const MAIN: (&str, &str) = ("src/main.rs", "");
 
 fn detected(component: &str, files: &[(&str, &str)]) -> Result<Detected, Undetected> {
-    let bases = Bases::default();
-    detect(&Project::of(files), &Request::new(component, Kind::Service, &bases))
+    testing::detected(component, Kind::Service, files)
 }
 
 #[test]
@@ -17,21 +16,18 @@ fn a_small_image_runs_the_binary_that_is_copied_out_of_the_cache() {
     assert_eq!(detected.language, Language::Rust);
     assert_eq!(detected.findings[1].to_string(), "Rust stable (the default)");
     assert_eq!(detected.start.as_deref(), Some("target/release/shop"));
-    let mut rest = detected.dockerfile.as_str();
-    for part in [
-        "FROM rust:1 AS build\n",
-        "ENV RUSTUP_TOOLCHAIN=$RUST_VERSION\n",
-        "COPY . .\n",
-        "target=/target,sharing=locked find /target",
-        "-exec touch {} + && cargo build --release --locked &&",
-        "FROM debian:13-slim\n",
-        "COPY --from=build --chown=app:app /workspace ./\n",
-    ] {
-        rest = rest
-            .split_once(part)
-            .unwrap_or_else(|| panic!("{part} is missing or too early: {}", detected.dockerfile))
-            .1;
-    }
+    assert_order(
+        &detected.dockerfile,
+        &[
+            "FROM rust:1 AS build\n",
+            "ENV RUSTUP_TOOLCHAIN=$RUST_VERSION\n",
+            "COPY . .\n",
+            "target=/target,sharing=locked find /target",
+            "-exec touch {} + && cargo build --release --locked &&",
+            "FROM debian:13-slim\n",
+            "COPY --from=build --chown=app:app /workspace ./\n",
+        ],
+    );
 }
 
 #[test]
