@@ -5,10 +5,6 @@ use source::{ContextPath, Directory, DockerfileChoice, Selection};
 
 use crate::recipe::Hints;
 
-/// The cache scope in Dockerfiles that only identify a build. The identity of a source must not depend on the app, so that
-/// apps share images.
-const ANY_APP: &str = "app";
-
 /// What a component is built with at a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildPlan {
@@ -44,11 +40,11 @@ impl Chosen {
     /// For a spec that names none. Errors: nothing was detected, and there is no Dockerfile.
     pub fn detected(selection: &Selection, found: Directory, hints: &Hints, bases: &Bases) -> Result<Self, Undetected> {
         let (project, is_cut) = (Project::new(found.paths, found.texts), found.cut);
-        let written = |detected: &Detected| Selection {
+        let written = |dockerfile: String| Selection {
             source_dir: selection.source_dir.clone(),
-            dockerfile: DockerfileChoice::Written(detected.dockerfile.clone()),
+            dockerfile: DockerfileChoice::Written(dockerfile),
         };
-        match detect::choose(&project, &hints.request(ANY_APP, bases))? {
+        match detect::choose(&project, &hints.request(bases))? {
             Choice::Dockerfile { undetected } => {
                 let mut path = selection.source_dir.as_str().to_owned();
                 path.push_str(if path.is_empty() { "Dockerfile" } else { "/Dockerfile" });
@@ -56,8 +52,10 @@ impl Chosen {
                 Ok(Self { plan, identity: selection.clone(), build: selection.clone(), is_cut })
             }
             Choice::Detected(for_any_app) => {
-                let detected = detect::detect(&project, &hints.request(&hints.cache_scope, bases))?;
-                let (identity, build) = (written(&for_any_app), written(&detected));
+                // The identity of a source does not depend on the app, so that apps share images. Caches are not shared.
+                let identity = written(for_any_app.dockerfile.clone());
+                let detected = for_any_app.for_app(&hints.cache_scope);
+                let build = written(detected.dockerfile.clone());
                 Ok(Self { plan: BuildPlan::Detected(detected), identity, build, is_cut })
             }
         }
@@ -134,10 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn the_identity_of_a_detected_source_does_not_depend_on_the_app() {
-        let (shop, blog) = (hints("shop", None), hints("blog", None));
-        let of = |hints| chosen(hints, "", &["index.html"]).expect("static files").identity;
-        assert_eq!(of(&shop), of(&blog));
+    fn the_identity_of_a_detected_source_does_not_depend_on_the_app_but_its_caches_do() {
+        let of = |app| chosen(&hints(app, None), "", &["package.json", "server.js"]).expect("Node.js");
+        let (shop, blog) = (of("shop"), of("blog"));
+        assert_eq!(shop.identity, blog.identity);
+        assert_ne!(shop.build, blog.build);
+        let DockerfileChoice::Written(text) = shop.build.dockerfile else { panic!("it is generated") };
+        assert!(text.contains("--mount=type=cache,id=cache-of-shop-root-.npm,"), "{text}");
     }
 
     #[test]

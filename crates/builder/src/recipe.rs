@@ -53,14 +53,13 @@ pub struct Hints {
 }
 
 impl Hints {
-    pub(crate) fn request<'a>(&'a self, cache_scope: &'a str, bases: &'a Bases) -> Request<'a> {
+    pub(crate) fn request<'a>(&'a self, bases: &'a Bases) -> Request<'a> {
         Request {
             slug: self.slug.as_deref(),
             build_command: self.build_command.as_deref(),
             run_command: self.run_command.as_deref(),
             output_dir: self.output_dir.as_deref(),
             build_args: self.build_args.iter().map(String::as_str).collect(),
-            cache_scope,
             // Without secrets, because builds get none.
             ..Request::new(&self.component, self.kind, bases)
         }

@@ -68,7 +68,6 @@ fn of_directory(directory: &Path, options: &Detect) -> anyhow::Result<BuildPlan>
         slug: options.slug.as_deref(),
         build_command: options.build_command.as_deref(),
         run_command: options.run_command.as_deref(),
-        cache_scope: "app",
         ..Request::new(name, options.kind.unwrap_or_default().into(), &bases)
     };
     let chosen = detect::choose(&Project::new(found.paths, found.texts), &request);

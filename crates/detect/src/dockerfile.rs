@@ -7,6 +7,9 @@ use crate::request::{Kind, Request};
 /// Where the app lies in every stage, as on App Platform.
 pub(crate) const WORKDIR: &str = "/workspace";
 
+/// Begins the ids of caches. [`crate::Detected::for_app`] replaces it, so that apps do not share caches.
+pub(crate) const ANY_APP: &str = "--mount=type=cache,id=app-";
+
 /// A Dockerfile that grows line by line.
 pub(crate) struct Dockerfile<'a> {
     request: &'a Request<'a>,
@@ -99,8 +102,8 @@ impl<'a> Dockerfile<'a> {
     pub fn run(&mut self, command: &str, caches: &[&str]) {
         let mut line = "RUN".to_owned();
         for target in caches {
-            let id = format!("{}{}", self.request.cache_scope, target.replace('/', "-"));
-            line.push_str(&format!(" --mount=type=cache,id={id},target={target},sharing=locked"));
+            let id = target.trim_start_matches('/').replace('/', "-");
+            line.push_str(&format!(" {ANY_APP}{id},target={target},sharing=locked"));
         }
         for key in &self.request.build_secrets {
             line.push_str(&format!(" --mount=type=secret,id={key}"));
@@ -194,7 +197,6 @@ mod tests {
         let mut request = Request::new("web", Kind::Service, &bases);
         request.build_args = vec!["GREETING"];
         request.build_secrets = vec!["TOKEN"];
-        request.cache_scope = "app";
         let mut dockerfile = Dockerfile::new(&request, "test");
         write(&mut dockerfile);
         dockerfile.text()
@@ -214,6 +216,17 @@ mod tests {
         assert!(build.contains("RUN --mount=type=cache,id=app-root-.npm,target=/root/.npm,sharing=locked --mount=type=secret,id=TOKEN if [ -f"), "{text}");
         assert!(!run.contains("GREETING") && !run.contains("TOKEN"), "{text}");
         assert!(run.ends_with("USER app\nCMD [\"/bin/sh\",\"-c\",\"exec node .\"]\n"), "{text}");
+    }
+
+    #[test]
+    fn an_app_has_caches_of_its_own() {
+        let dockerfile = written(|it| it.run("make # id=app-x", &["/root/.npm"]));
+        let text = crate::testing::service(&[("index.html", "")]);
+        let text = crate::Detected { dockerfile, ..text }.for_app("shop").dockerfile;
+        assert!(
+            text.contains("--mount=type=cache,id=shop-root-.npm,target=/root/.npm,") && text.contains("# id=app-x"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod static_files;
 
 use std::fmt;
 
+use crate::dockerfile::ANY_APP;
 use crate::procfile;
 use crate::project::Project;
 use crate::request::Request;
@@ -73,6 +74,13 @@ pub struct Detected {
     pub start: Option<String>,
     /// For static sites: the directory of the image that contains the built files.
     pub site: Option<&'static str>,
+}
+
+impl Detected {
+    /// The same with caches of one app, whose ids begin with this text. What was detected has ids that stand for any app.
+    pub fn for_app(self, id: &str) -> Self {
+        Self { dockerfile: self.dockerfile.replace(ANY_APP, &ANY_APP.replace("app-", &format!("{id}-"))), ..self }
+    }
 }
 
 /// One decision of the detection.

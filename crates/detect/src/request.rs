@@ -23,8 +23,6 @@ pub struct Request<'a> {
     pub build_args: Vec<&'a str>,
     /// The names of secret variables that the build gets, as BuildKit secrets with these ids.
     pub build_secrets: Vec<&'a str>,
-    /// Begins the ids of cache mounts, so that apps do not share them.
-    pub cache_scope: &'a str,
     /// The base images.
     pub bases: &'a Bases,
 }
@@ -41,7 +39,6 @@ impl<'a> Request<'a> {
             output_dir: None,
             build_args: Vec::new(),
             build_secrets: Vec::new(),
-            cache_scope: "",
             bases,
         }
     }

@@ -98,8 +98,8 @@ fn run(sample: &Sample) -> Result<String, String> {
     let bases = Bases::parse(BASES.iter().copied()).unwrap();
     let mut request = Request::new("web", sample.kind, &bases);
     request.build_command = sample.build_command;
-    request.cache_scope = "boatyard-detect-tests";
-    let detected = detect::detect(&project, &request).map_err(|error| error.to_string())?;
+    let detected =
+        detect::detect(&project, &request).map_err(|error| error.to_string())?.for_app("boatyard-detect-tests");
     let begin = Instant::now();
     let image = build(&detected.dockerfile, &source, true)?;
     let first = begin.elapsed();
