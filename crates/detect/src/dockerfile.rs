@@ -2,6 +2,8 @@
 //! `# syntax` line.
 
 use crate::bases::Base;
+use crate::build_variables;
+use crate::project::Project;
 use crate::request::{Kind, Request};
 
 /// Where the app lies in every stage, as on App Platform.
@@ -12,30 +14,47 @@ pub(crate) const ANY_APP: &str = "--mount=type=cache,id=app-";
 
 /// A Dockerfile that grows line by line.
 pub(crate) struct Dockerfile<'a> {
+    project: &'a Project,
     request: &'a Request<'a>,
     text: String,
 }
 
 impl<'a> Dockerfile<'a> {
     /// `because`: the comment in the first line.
-    pub fn new(request: &'a Request<'a>, because: &str) -> Self {
-        let mut dockerfile = Self { request, text: String::new() };
+    pub fn new(project: &'a Project, request: &'a Request<'a>, because: &str) -> Self {
+        let mut dockerfile = Self { project, request, text: String::new() };
         dockerfile.comment(because);
         dockerfile
     }
 
-    /// Begins a stage that builds, in [`WORKDIR`]. It gets the variables of the build.
+    /// Begins a stage that builds, in [`WORKDIR`]. It gets the variables of the build that an installation may read.
     pub fn build_stage(&mut self, base: &Base, version: &str, name: &str) {
         self.stage(&self.request.bases.build_image(base, version), name);
     }
 
-    /// Begins a stage on an image or an earlier stage, in [`WORKDIR`]. It gets the variables of the build.
+    /// Begins a stage on an image or an earlier stage, likewise.
     pub fn stage(&mut self, image: &str, name: &str) {
         self.line(&format!("\nFROM {image} AS {name}"));
-        for key in &self.request.build_args {
+        self.variables(true);
+        self.line(&format!("WORKDIR {WORKDIR}"));
+    }
+
+    /// Copies the source. From here on, the stage gets all variables of the build. They come no earlier, because a new
+    /// value, for example of a commit hash, makes the engine run all later steps again.
+    pub fn copy_sources(&mut self) {
+        self.variables(false);
+        self.line("COPY . .");
+    }
+
+    fn variables(&mut self, of_installation: bool) {
+        let request = self.request;
+        for key in request
+            .build_args
+            .iter()
+            .filter(|it| build_variables::is_for_installation(self.project, it) == of_installation)
+        {
             self.line(&format!("ARG {key}"));
         }
-        self.line(&format!("WORKDIR {WORKDIR}"));
     }
 
     /// Begins a stage that others continue, the last one too. So it gets no variable of the build.
@@ -197,7 +216,8 @@ mod tests {
         let mut request = Request::new("web", Kind::Service, &bases);
         request.build_args = vec!["GREETING"];
         request.build_secrets = vec!["TOKEN"];
-        let mut dockerfile = Dockerfile::new(&request, "test");
+        let project = Project::of(&[]);
+        let mut dockerfile = Dockerfile::new(&project, &request, "test");
         write(&mut dockerfile);
         dockerfile.text()
     }
@@ -206,6 +226,7 @@ mod tests {
     fn only_stages_that_build_get_the_variables_of_the_build() {
         let text = written(|it| {
             it.build_stage(&NODE, "22", "build");
+            it.copy_sources();
             it.run("make", &["/root/.npm"]);
             it.final_stage(&NODE, "22");
             it.user();

@@ -12,12 +12,14 @@
 //! - [`choice`]: a generated Dockerfile, or the one in the source directory;
 //! - [`languages`]: one module per language, and the order in which they are tried;
 //! - [`dockerfile`]: writes the text;
+//! - [`build_variables`]: which variables of the build an installation of dependencies may read;
 //! - [`procfile`]: start commands from a `Procfile`;
 //! - [`system_packages`]: packages of Debian that an app needs beside its language;
 //! - [`undetected`]: what to do if nothing was recognized.
 #![warn(missing_docs)]
 
 mod bases;
+mod build_variables;
 mod choice;
 mod dockerfile;
 mod languages;

@@ -22,6 +22,10 @@ const WANTED: &[&str] = &[
     ".nvmrc",
     ".node-version",
     "pnpm-lock.yaml",
+    ".npmrc",
+    ".yarnrc",
+    ".yarnrc.yml",
+    "bunfig.toml",
     // PHP.
     "composer.json",
     "composer.lock",

@@ -46,7 +46,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     }
     findings.extend(system.finding());
 
-    let mut dockerfile = Dockerfile::new(request, &format!("Go {}", version.version));
+    let mut dockerfile = Dockerfile::new(project, request, &format!("Go {}", version.version));
     dockerfile.build_stage(&GO, version.version, "build");
     dockerfile.line(&format!("ENV GOPATH=/go CGO_ENABLED={}", u8::from(needs_c.is_some())));
     system.install(&mut dockerfile);
@@ -59,7 +59,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     if let Some(assets) = &assets {
         assets.before_sources(&mut dockerfile, project);
     }
-    dockerfile.line("COPY . .");
+    dockerfile.copy_sources();
     if let Some(assets) = &mut assets {
         assets.after_sources(&mut dockerfile);
         findings.append(&mut assets.findings);

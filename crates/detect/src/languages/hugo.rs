@@ -27,11 +27,11 @@ fn evidence(project: &Project) -> Option<String> {
     found.filter(|_| package.pointer("/scripts/build").is_none())
 }
 
-fn build(_: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
-    let mut dockerfile = Dockerfile::new(request, "Hugo");
+fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
+    let mut dockerfile = Dockerfile::new(project, request, "Hugo");
     dockerfile.build_stage(&HUGO, HUGO.default, "build");
     dockerfile.packages("command -v hugo >/dev/null", &["hugo", "git", "ca-certificates"]);
-    dockerfile.line("COPY . .");
+    dockerfile.copy_sources();
     let command = request.build_command.unwrap_or("hugo --gc --minify");
     dockerfile.run(&format!("export HUGO_CACHEDIR=/root/.hugo; {command}"), &["/root/.hugo"]);
     let because = if request.build_command.is_some() { "build_command" } else { "default" };

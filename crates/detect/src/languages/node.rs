@@ -41,11 +41,12 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
             Start::of(project, request, || detect_start(project, &package, framework.as_ref()))
         }
     };
-    let mut dockerfile = Dockerfile::new(request, &format!("Node.js {}, {}", version.version, manager.title()));
+    let mut dockerfile =
+        Dockerfile::new(project, request, &format!("Node.js {}, {}", version.version, manager.title()));
     dockerfile.build_stage(&NODE, version.version, "build");
     let installation = Installation::of(project, &package);
     installation.before_sources(&mut dockerfile, project, request, &package, &manager);
-    dockerfile.line("COPY . .");
+    dockerfile.copy_sources();
     installation.after_sources(&mut dockerfile, &manager);
     findings.extend(build_step(&mut dockerfile, request, &package, &manager, framework.as_ref()));
 

@@ -35,7 +35,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let mut findings = vec![version.finding.clone()];
     findings.extend(extensions.findings());
 
-    let mut dockerfile = Dockerfile::new(request, &format!("PHP {}, Apache", version.version));
+    let mut dockerfile = Dockerfile::new(project, request, &format!("PHP {}, Apache", version.version));
     dockerfile.shared_stage(&PHP, version.version, "php");
     extensions.install(&mut dockerfile);
     dockerfile.line("RUN [ -z \"$PHP_INI_DIR\" ] || cp \"$PHP_INI_DIR/php.ini-production\" \"$PHP_INI_DIR/php.ini\"");
@@ -58,7 +58,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     if let Some(assets) = &assets {
         assets.before_sources(&mut dockerfile, project);
     }
-    dockerfile.line("COPY . .");
+    dockerfile.copy_sources();
     if composer.exists {
         dockerfile.run(&format!("{INSTALL} --optimize-autoloader"), CACHES);
     }

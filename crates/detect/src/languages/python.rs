@@ -62,7 +62,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     findings.extend(system.finding());
 
     let manager = packages.findings.first().map(|it| it.what.replace("package manager ", ", ")).unwrap_or_default();
-    let mut dockerfile = Dockerfile::new(request, &format!("Python {}{manager}", version.version));
+    let mut dockerfile = Dockerfile::new(project, request, &format!("Python {}{manager}", version.version));
     dockerfile.build_stage(&PYTHON, version.version, "build");
     system.install(&mut dockerfile);
     if let Some(assets) = &assets {
@@ -123,7 +123,7 @@ fn install_dependencies(dockerfile: &mut Dockerfile<'_>, packages: &Packages) {
         dockerfile.run(&format!("python3 -m venv /opt/tools && /opt/tools/bin/pip install {tool}"), &[CACHE]);
     }
     if packages.needs_source {
-        dockerfile.line("COPY . .");
+        dockerfile.copy_sources();
     } else {
         dockerfile.comment(DEPENDENCIES_FIRST);
         dockerfile.copy_each(packages.files.iter().map(String::as_str));
@@ -132,7 +132,7 @@ fn install_dependencies(dockerfile: &mut Dockerfile<'_>, packages: &Packages) {
         dockerfile.run(&packages.dependencies, &[CACHE]);
     }
     if !packages.needs_source {
-        dockerfile.line("COPY . .");
+        dockerfile.copy_sources();
     }
     if let Some(command) = &packages.project {
         dockerfile.run(command, &[CACHE]);

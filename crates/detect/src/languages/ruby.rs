@@ -42,7 +42,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let mut findings = vec![finding, Finding::new("package manager Bundler", gems.file)];
     findings.extend(system.finding());
 
-    let mut dockerfile = Dockerfile::new(request, &format!("Ruby {version}"));
+    let mut dockerfile = Dockerfile::new(project, request, &format!("Ruby {version}"));
     dockerfile.build_stage(&RUBY, &version, "build");
     dockerfile.line(ENV);
     system.install(&mut dockerfile);
@@ -96,7 +96,7 @@ fn install_gems(dockerfile: &mut Dockerfile<'_>, project: &Project) {
     let needs_source =
         ["path:", ":path", "gemspec", "eval_gemfile", "require_relative"].iter().any(|it| gemfile.contains(it));
     if needs_source {
-        dockerfile.line("COPY . .");
+        dockerfile.copy_sources();
     } else {
         dockerfile.comment(DEPENDENCIES_FIRST);
         let files = ["Gemfile", "Gemfile.lock", ".ruby-version", ".tool-versions"];
@@ -105,7 +105,7 @@ fn install_gems(dockerfile: &mut Dockerfile<'_>, project: &Project) {
     // Downloads stay in this directory.
     dockerfile.run("bundle install", &["/opt/gems/cache"]);
     if !needs_source {
-        dockerfile.line("COPY . .");
+        dockerfile.copy_sources();
     }
 }
 

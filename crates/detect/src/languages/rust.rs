@@ -30,7 +30,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let mut findings = vec![toolchain.finding.clone()];
     findings.extend(system.finding());
 
-    let mut dockerfile = Dockerfile::new(request, &toolchain.finding.what);
+    let mut dockerfile = Dockerfile::new(project, request, &toolchain.finding.what);
     dockerfile.build_stage(&RUST, &toolchain.version, "build");
     dockerfile.line(&format!("ENV CARGO_HOME=/usr/local/cargo CARGO_TARGET_DIR={TARGET}"));
     if toolchain.is_of_image {
@@ -38,7 +38,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
         dockerfile.line("ENV RUSTUP_TOOLCHAIN=$RUST_VERSION");
     }
     system.install(&mut dockerfile);
-    dockerfile.line("COPY . .");
+    dockerfile.copy_sources();
     let locked = if project.has("Cargo.lock") { " --locked" } else { "" };
     // Without `--workspace`, a package in the root of a workspace would be built alone.
     let workspace = if programs.is_workspace { " --workspace" } else { "" };

@@ -21,9 +21,9 @@ fn evidence(project: &Project) -> Option<String> {
 const OUTPUT_DIRS: [&str; 4] = ["_static", "dist", "public", "build"];
 
 fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
-    let mut dockerfile = Dockerfile::new(request, "Static files");
+    let mut dockerfile = Dockerfile::new(project, request, "Static files");
     dockerfile.build_stage(&DEBIAN, DEBIAN.default, "build");
-    dockerfile.line("COPY . .");
+    dockerfile.copy_sources();
     if let Some(command) = request.build_command {
         dockerfile.run(command, &[]);
     }

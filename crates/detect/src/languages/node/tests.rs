@@ -326,3 +326,13 @@ fn a_long_chain_of_scripts_is_followed_to_its_end() {
     let detected = service(&package, &[]);
     assert!(detected.findings.iter().any(|it| it.because == "the start command uses tsx"), "{:?}", detected.findings);
 }
+
+#[test]
+fn a_token_is_there_for_the_dependencies_and_a_commit_comes_after_them() {
+    let bases = Bases::default();
+    let mut request = Request::new("web", Kind::Service, &bases);
+    request.build_args = vec!["COMMIT", "NPM_TOKEN"];
+    let text = detected("{}", &[("server.js", "")], &request).unwrap().dockerfile;
+    testing::assert_order(&text, &["ARG NPM_TOKEN\n", "npm install", "ARG COMMIT\nCOPY . .\n", "FROM"]);
+    assert_eq!(text.matches("ARG COMMIT").count(), 1, "{text}");
+}
