@@ -10,8 +10,9 @@ const MAX_ENTRIES: usize = 20_000;
 /// Paths and texts together fit into one frame of the worker's protocol, even if JSON escapes every second character.
 const MAX_BYTES_OF_PATHS: usize = 2 * 1024 * 1024;
 const MAX_BYTES_OF_TEXTS: usize = 4 * 1024 * 1024;
-/// The size of one text. Of larger files, which are mostly lock files, detection knows only that they exist.
-const MAX_BYTES_OF_TEXT: u64 = 256 * 1024;
+/// The size of one text. Lock files of large projects have more than a megabyte. Of larger files, detection knows only that
+/// they exist.
+const MAX_BYTES_OF_TEXT: u64 = 2 * 1024 * 1024;
 /// Directories that contain other projects and not the source.
 const NOT_ENTERED: [&str; 2] = ["node_modules", ".git"];
 /// Of vendored packages, only the index in this directory matters.
@@ -101,7 +102,12 @@ mod tests {
     #[test]
     fn only_short_texts_of_wanted_files_are_read() {
         let mut reader = DirectoryReader::new(|path| path.ends_with("go.mod"));
-        assert!(reader.wants("a/go.mod", 10) && !reader.wants("go.sum", 10) && !reader.wants("go.mod", 1 << 20));
+        assert!(
+            reader.wants("a/go.mod", 10)
+                && !reader.wants("go.sum", 10)
+                && reader.wants("go.mod", 1 << 20)
+                && !reader.wants("go.mod", 1 << 22)
+        );
         reader.add_text("go.mod", b"module x\r\n");
         reader.add_text("a/go.mod", b"\x1b[2J");
         reader.add_text("b/go.mod", b"\xff");

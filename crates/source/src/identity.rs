@@ -103,7 +103,7 @@ impl Identity {
 pub struct Directory {
     /// Paths of files and symbolic links, relative to the directory, sorted.
     pub paths: Vec<String>,
-    /// The wanted files that are regular files, text, and at most 256 KiB long, by path. At most 4 MiB in all.
+    /// The wanted files that are regular files, text, and at most 2 MiB long, by path. At most 4 MiB in all.
     pub texts: BTreeMap<String, String>,
     /// Whether files are left out, because there are more than 20,000. Those near the root come first.
     pub cut: bool,
