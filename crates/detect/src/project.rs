@@ -74,7 +74,7 @@ fn is_wanted_source(path: &str, name: &str) -> bool {
 
 impl Project {
     /// `paths`: all regular files, or those near the root if there are many. `texts`: by path, of files that are
-    /// [wanted](is_wanted); a file that is too long or not UTF-8 is left out.
+    /// [wanted](is_wanted), without a byte order mark; a file that is too long or not text is left out.
     pub fn new(paths: impl IntoIterator<Item = String>, texts: BTreeMap<String, String>) -> Self {
         let paths = paths.into_iter().chain(texts.keys().cloned()).collect();
         Self { paths, texts }
@@ -115,14 +115,14 @@ impl Project {
     pub(crate) fn json(&self, path: &str) -> Result<Option<Value>, Undetected> {
         let Some(text) = self.text(path) else { return Ok(None) };
         let unreadable = |why: serde_json::Error| Undetected::Unreadable { file: path.into(), why: why.to_string() };
-        serde_json::from_str(text.trim_start_matches('\u{feff}')).map(Some).map_err(unreadable)
+        serde_json::from_str(text).map(Some).map_err(unreadable)
     }
 
     /// A wanted file, read as TOML. `None` if there is no such file. Errors: [`Undetected::Unreadable`].
     pub(crate) fn toml(&self, path: &str) -> Result<Option<Value>, Undetected> {
         let Some(text) = self.text(path) else { return Ok(None) };
         let unreadable = |why: toml::de::Error| Undetected::Unreadable { file: path.into(), why: why.to_string() };
-        toml::from_str(text.trim_start_matches('\u{feff}')).map(Some).map_err(unreadable)
+        toml::from_str(text).map(Some).map_err(unreadable)
     }
 }
 

@@ -69,11 +69,11 @@ impl DirectoryReader {
     /// the language.
     pub fn add_text(&mut self, path: &str, content: &[u8]) {
         let is_binary = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-        let Ok(text) = std::str::from_utf8(content) else { return };
+        let Some(text) = text_of(content) else { return };
         let fits = self.bytes_of_texts + text.len() <= MAX_BYTES_OF_TEXTS;
         if !text.contains(is_binary) && fits && content.len() as u64 <= MAX_BYTES_OF_TEXT {
             self.bytes_of_texts += text.len();
-            self.found.texts.insert(path.to_owned(), text.to_owned());
+            self.found.texts.insert(path.to_owned(), text);
         }
     }
 
@@ -81,6 +81,20 @@ impl DirectoryReader {
     pub fn finish(mut self) -> Directory {
         self.found.paths.sort();
         self.found
+    }
+}
+
+/// The text of a file without its byte order mark, which tells UTF-16 from UTF-8: PowerShell writes lists of requirements
+/// in UTF-16. `None`: it is not text.
+fn text_of(content: &[u8]) -> Option<String> {
+    let utf16 = |bytes: &[u8], read: fn([u8; 2]) -> u16| {
+        let units: Vec<_> = bytes.chunks_exact(2).map(|it| read([it[0], it[1]])).collect();
+        String::from_utf16(&units).ok().filter(|_| bytes.len().is_multiple_of(2))
+    };
+    match content {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        [0xef, 0xbb, 0xbf, rest @ ..] | rest => std::str::from_utf8(rest).ok().map(str::to_owned),
     }
 }
 
@@ -112,6 +126,22 @@ mod tests {
         reader.add_text("a/go.mod", b"\x1b[2J");
         reader.add_text("b/go.mod", b"\xff");
         assert_eq!(reader.finish().texts.into_keys().collect::<Vec<_>>(), ["go.mod"]);
+    }
+
+    #[test]
+    fn the_mark_at_the_beginning_says_how_a_text_is_encoded() {
+        for (content, expected) in [
+            (&b"\xef\xbb\xbfflask\r\n"[..], Some("flask\r\n")),
+            (b"\xff\xfef\0l\0\n\0", Some("fl\n")),
+            (b"\xfe\xff\0f\0l\0\n", Some("fl\n")),
+            (b"\xff\xfef\0l"),
+            (b"\xff\xfe\x00\xd8"),
+            (b"\xff"),
+        ] {
+            let mut reader = DirectoryReader::new(|_| true);
+            reader.add_text("requirements.txt", content);
+            assert_eq!(reader.finish().texts.get("requirements.txt").map(String::as_str), expected, "{content:?}");
+        }
     }
 
     #[test]
