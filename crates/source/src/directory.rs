@@ -1,6 +1,7 @@
 //! What detection of a language reads in a directory: the paths of files, and the texts of some. The same limits apply to a
 //! commit and to a directory on disk.
 
+use crate::dockerignore::Dockerignore;
 use crate::identity::Directory;
 
 /// How many levels of directories are entered. Manifests of build tools are near the root.
@@ -13,6 +14,10 @@ const MAX_BYTES_OF_TEXTS: usize = 4 * 1024 * 1024;
 /// The size of one text. Lock files of large projects have more than a megabyte. Of larger files, detection knows only that
 /// they exist.
 const MAX_BYTES_OF_TEXT: u64 = 2 * 1024 * 1024;
+/// The file with the patterns of files that builds leave out.
+pub(crate) const IGNORE_FILE: &str = ".dockerignore";
+/// Builds send this file even if a pattern excludes it.
+const ALWAYS: &str = "Dockerfile";
 /// Directories that contain other projects and not the source.
 const NOT_ENTERED: [&str; 2] = ["node_modules", ".git"];
 /// Of vendored packages, only the index in this directory matters.
@@ -22,6 +27,7 @@ const VENDORED: &str = "vendor";
 /// first.
 pub(crate) struct DirectoryReader {
     is_wanted: fn(&str) -> bool,
+    ignored: Dockerignore,
     found: Directory,
     entries: usize,
     bytes_of_paths: usize,
@@ -29,9 +35,11 @@ pub(crate) struct DirectoryReader {
 }
 
 impl DirectoryReader {
-    /// `is_wanted`: whether to read the text of the file at a path.
-    pub fn new(is_wanted: fn(&str) -> bool) -> Self {
-        Self { is_wanted, found: Directory::default(), entries: 0, bytes_of_paths: 0, bytes_of_texts: 0 }
+    /// `is_wanted`: whether to read the text of the file at a path. `ignored`: the content of the directory's
+    /// [`IGNORE_FILE`], if it has one. A build refuses a file that cannot be read, and names its mistake.
+    pub fn new(is_wanted: fn(&str) -> bool, ignored: Option<&[u8]>) -> Self {
+        let ignored = ignored.and_then(text_of).and_then(|text| Dockerignore::parse(&text).ok()).unwrap_or_default();
+        Self { is_wanted, ignored, found: Directory::default(), entries: 0, bytes_of_paths: 0, bytes_of_texts: 0 }
     }
 
     /// Counts an entry. False if the limit is reached: the walk ends then.
@@ -45,19 +53,25 @@ impl DirectoryReader {
     pub fn enters(&self, path: &str) -> bool {
         let mut parts = path.rsplit('/');
         let name = parts.next().unwrap_or(path);
-        path.split('/').count() <= MAX_DEPTH && !NOT_ENTERED.contains(&name) && parts.all(|parent| parent != VENDORED)
+        let may_contain_files = self.ignored.has_negations() || !self.ignored.excludes(path);
+        path.split('/').count() <= MAX_DEPTH
+            && !NOT_ENTERED.contains(&name)
+            && parts.all(|parent| parent != VENDORED)
+            && may_contain_files
     }
 
-    /// Adds a file or a symbolic link. A name that is not displayable is left out: no build tool looks for it.
-    pub fn add(&mut self, path: &str) {
-        if path.chars().any(char::is_control) {
-            return;
+    /// Adds a file or a symbolic link. A name that is not displayable is left out: no build tool looks for it. So is a file
+    /// that builds leave out. False: it was left out, and its text does not matter.
+    pub fn add(&mut self, path: &str) -> bool {
+        if path.chars().any(char::is_control) || (path != ALWAYS && self.ignored.excludes(path)) {
+            return false;
         }
         self.bytes_of_paths += path.len();
         self.found.cut |= self.bytes_of_paths > MAX_BYTES_OF_PATHS;
         if !self.found.cut {
             self.found.paths.push(path.to_owned());
         }
+        true
     }
 
     /// Whether to read the text of this regular file.
@@ -104,7 +118,7 @@ mod tests {
 
     #[test]
     fn directories_of_other_projects_and_deep_ones_are_not_entered() {
-        let reader = DirectoryReader::new(|_| false);
+        let reader = DirectoryReader::new(|_| false, None);
         let entered = |paths: &[&str]| paths.iter().map(|it| reader.enters(it)).collect::<Vec<_>>();
         assert_eq!(entered(&["src", "vendor", "a/vendor", "a/b/c/d", ".github"]), [true; 5]);
         assert_eq!(
@@ -115,7 +129,7 @@ mod tests {
 
     #[test]
     fn only_short_texts_of_wanted_files_are_read() {
-        let mut reader = DirectoryReader::new(|path| path.ends_with("go.mod"));
+        let mut reader = DirectoryReader::new(|path| path.ends_with("go.mod"), None);
         assert!(
             reader.wants("a/go.mod", 10)
                 && !reader.wants("go.sum", 10)
@@ -134,19 +148,32 @@ mod tests {
             (&b"\xef\xbb\xbfflask\r\n"[..], Some("flask\r\n")),
             (b"\xff\xfef\0l\0\n\0", Some("fl\n")),
             (b"\xfe\xff\0f\0l\0\n", Some("fl\n")),
-            (b"\xff\xfef\0l"),
-            (b"\xff\xfe\x00\xd8"),
-            (b"\xff"),
+            (b"\xff\xfef\0l", None),
+            (b"\xff\xfe\x00\xd8", None),
+            (b"\xff", None),
         ] {
-            let mut reader = DirectoryReader::new(|_| true);
+            let mut reader = DirectoryReader::new(|_| true, None);
             reader.add_text("requirements.txt", content);
             assert_eq!(reader.finish().texts.get("requirements.txt").map(String::as_str), expected, "{content:?}");
         }
     }
 
     #[test]
+    fn files_that_builds_leave_out_are_left_out_except_for_the_dockerfile() {
+        let added = |ignored: &str, paths: &[&str]| {
+            let mut reader = DirectoryReader::new(|_| true, Some(ignored.as_bytes()));
+            paths.iter().map(|path| reader.add(path)).collect::<Vec<_>>()
+        };
+        let paths = ["package-lock.json", "web/package-lock.json", "Dockerfile", "package.json"];
+        assert_eq!(added("package-lock.json\n*Dockerfile\n", &paths), [false, true, true, true]);
+        assert_eq!(added("[\npackage-lock.json", &paths), [true; 4]);
+        let enters = |ignored: &str| DirectoryReader::new(|_| true, Some(ignored.as_bytes())).enters("dist");
+        assert_eq!(["dist", "dist/", "dist\n!dist/kept", "x"].map(enters), [false, false, true, true]);
+    }
+
+    #[test]
     fn the_rest_of_a_large_directory_is_left_out_and_reported() {
-        let mut reader = DirectoryReader::new(|_| false);
+        let mut reader = DirectoryReader::new(|_| false, None);
         for number in 0..MAX_ENTRIES {
             assert!(reader.count());
             reader.add(&format!("{number:05}"));

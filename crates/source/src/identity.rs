@@ -98,7 +98,8 @@ impl Identity {
 
 /// The files below a directory, and the texts of some of them, to detect a language.
 ///
-/// Four levels of directories are entered, but neither `node_modules` nor `.git`, nor the directories in `vendor`.
+/// Files that the `.dockerignore` of the directory excludes are left out, except for its `Dockerfile`. Four levels of
+/// directories are entered, but neither `node_modules` nor `.git`, nor the directories in `vendor`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// Paths of files and symbolic links, relative to the directory, sorted.

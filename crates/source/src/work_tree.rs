@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use git2::Repository;
 
-use crate::directory::DirectoryReader;
+use crate::directory::{DirectoryReader, IGNORE_FILE};
 use crate::identity::Directory;
 
 /// Reads what detection needs of a directory: the paths of files, and the texts of wanted ones, with the limits of
@@ -18,7 +18,7 @@ use crate::identity::Directory;
 pub fn read_work_tree(directory: &Path, is_wanted: fn(&str) -> bool) -> io::Result<Directory> {
     let directory = directory.canonicalize()?;
     let ignored = Ignored::of(&directory);
-    let mut reader = DirectoryReader::new(is_wanted);
+    let mut reader = DirectoryReader::new(is_wanted, fs::read(directory.join(IGNORE_FILE)).ok().as_deref());
     let mut waiting = VecDeque::from([(String::new(), directory)]);
     while let Some((prefix, directory)) = waiting.pop_front() {
         let entries = match fs::read_dir(&directory) {
@@ -48,9 +48,9 @@ pub fn read_work_tree(directory: &Path, is_wanted: fn(&str) -> bool) -> io::Resu
 }
 
 fn add(reader: &mut DirectoryReader, path: &str, place: &Path, is_file: bool) {
-    reader.add(path);
+    let is_kept = reader.add(path);
     let size = fs::symlink_metadata(place).map_or(u64::MAX, |it| it.len());
-    if !is_file || !reader.wants(path, size) {
+    if !is_kept || !is_file || !reader.wants(path, size) {
         return;
     }
     let mut content = Vec::new();
@@ -124,6 +124,18 @@ mod tests {
         let found = read(&root.join("app"));
         assert_eq!(found.paths, ["kept.log", "link", "package.json", "src/x.js"]);
         assert_eq!(found.texts.into_iter().collect::<Vec<_>>(), [("package.json".to_owned(), "{}".to_owned())]);
+    }
+
+    #[test]
+    fn files_that_a_build_leaves_out_do_not_count() {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in [(".dockerignore", "web\n*.lock\n"), ("a.lock", ""), ("web/package.json", "{}"), ("b", "")]
+        {
+            write(folder.path(), path, text);
+        }
+        let found = read(folder.path());
+        assert_eq!(found.paths, [".dockerignore", "b"]);
+        assert!(found.texts.is_empty());
     }
 
     #[test]

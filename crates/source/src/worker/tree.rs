@@ -9,7 +9,7 @@ use git2::{Commit, ObjectType, Oid, Repository, Tree};
 use super::errors::damaged;
 use super::resolve::{find_commit, tree_id};
 use crate::context_path::ContextPath;
-use crate::directory::DirectoryReader;
+use crate::directory::{DirectoryReader, IGNORE_FILE};
 use crate::dockerignore::Dockerignore;
 use crate::error::SourceError;
 use crate::git_ref::CommitId;
@@ -87,8 +87,9 @@ impl<'r> CommitReader<'r> {
     }
 
     pub(super) fn directory(&self, path: &ContextPath, is_wanted: fn(&str) -> bool) -> Result<Directory, SourceError> {
-        let mut reader = DirectoryReader::new(is_wanted);
-        let mut waiting = VecDeque::from([(String::new(), self.directory_tree(path)?.id())]);
+        let root = self.directory_tree(path)?;
+        let mut reader = DirectoryReader::new(is_wanted, self.ignore_text(&root)?.as_deref());
+        let mut waiting = VecDeque::from([(String::new(), root.id())]);
         while let Some((prefix, id)) = waiting.pop_front() {
             let tree = self.opened.find_tree(id).map_err(|error| damaged(&error, self.repo))?;
             for entry in &tree {
@@ -99,11 +100,8 @@ impl<'r> CommitReader<'r> {
                 let path = format!("{prefix}{name}");
                 match entry.filemode_raw() {
                     DIRECTORY if reader.enters(&path) => waiting.push_back((format!("{path}/"), entry.id())),
-                    LINK => reader.add(&path),
-                    mode if is_file(mode) => {
-                        reader.add(&path);
-                        self.add_text(&mut reader, &path, entry.id())?;
-                    }
+                    LINK => drop(reader.add(&path)),
+                    mode if is_file(mode) && reader.add(&path) => self.add_text(&mut reader, &path, entry.id())?,
                     _ => {}
                 }
             }
@@ -121,6 +119,20 @@ impl<'r> CommitReader<'r> {
             reader.add_text(path, odb.read(blob).map_err(|error| damaged(&error, self.repo))?.data());
         }
         Ok(())
+    }
+
+    /// The file with the patterns of files that a build leaves out. `None`: there is none, or it is too long for a build.
+    fn ignore_text(&self, directory: &Tree<'_>) -> Result<Option<Vec<u8>>, SourceError> {
+        let Some(entry) = directory.get_name(IGNORE_FILE).filter(|it| is_file(it.filemode_raw())) else {
+            return Ok(None);
+        };
+        let odb = self.opened.odb().map_err(|error| damaged(&error, self.repo))?;
+        let (size, _) = odb.read_header(entry.id()).map_err(|error| damaged(&error, self.repo))?;
+        if size as u64 > self.limits.text_bytes {
+            return Ok(None);
+        }
+        let content = odb.read(entry.id()).map_err(|error| damaged(&error, self.repo))?;
+        Ok(Some(content.data().to_owned()))
     }
 
     /// The tree of a directory, or an error that says what is there instead.

@@ -273,6 +273,9 @@ fn directories() {
         ("app/vendor/modules.txt", FILE, ""),
         ("app/vendor/a/package.json", FILE, "{}"),
         ("app/lib", SUBMODULE, ""),
+        ("app/dist/package.json", FILE, "{}"),
+        ("app/package-lock.json", FILE, "{}"),
+        ("app/.dockerignore", FILE, "dist\npackage-lock.json\n"),
         ("package.json", FILE, "{}"),
     ]);
     let directory = |path: &str| {
@@ -280,7 +283,8 @@ fn directories() {
         wait(fixture.source().directory(&fixture.url(), &fixture.head(), &path))
     };
     let found = directory("app").unwrap();
-    let paths = ["go.mod/x", "link", "package.json", "src/x", "vendor/modules.txt", "web/package.json"];
+    let paths =
+        [".dockerignore", "go.mod/x", "link", "package.json", "src/x", "vendor/modules.txt", "web/package.json"];
     assert_eq!((found.paths, found.cut), (paths.map(String::from).to_vec(), false));
     let texts: Vec<_> = found.texts.iter().map(|(path, text)| format!("{path} {text}")).collect();
     assert_eq!(texts, ["package.json {}", "web/package.json []"]);
