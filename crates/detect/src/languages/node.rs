@@ -213,8 +213,8 @@ fn prune(
 }
 
 fn detect_start(project: &Project, package: &Package, framework: Option<&Framework>) -> Option<Start> {
-    let is_production =
-        |name: &&&str| package.script(name).is_some_and(|text| !framework.is_some_and(|it| it.is_development(text)));
+    let is_development = |program: &str| framework.is_some_and(|it| it.is_development(program));
+    let is_production = |name: &&&str| package.program(name).is_some_and(|it| !is_development(it));
     let scripts: &[_] =
         if framework.is_some_and(|it| it.has_production_script) { &["start:prod", "start"] } else { &["start"] };
     if let Some(name) = scripts.iter().find(is_production) {

@@ -96,7 +96,7 @@ const TABLE: &[Framework] = &[
         title: "Create React App",
         package: "react-scripts",
         site: one_page(&["build"]),
-        development: &["react-scripts"],
+        development: &["react-scripts", "craco", "react-app-rewired"],
         ..EMPTY
     },
     Framework {
@@ -129,10 +129,11 @@ impl Framework {
         Finding::new(self.title, format!("dependency {}", self.package))
     }
 
-    /// Whether a script serves the sources to developers.
-    pub fn is_development(&self, script: &str) -> bool {
-        let script = script.trim().trim_start_matches("npx ");
-        self.development.iter().any(|it| script == *it || script.strip_prefix(it).is_some_and(|it| it.starts_with(' ')))
+    /// Whether a program serves the sources to developers. `program`: without what only starts it, such as `npx`.
+    pub fn is_development(&self, program: &str) -> bool {
+        self.development
+            .iter()
+            .any(|it| program == *it || program.strip_prefix(it).is_some_and(|it| it.starts_with(' ')))
     }
 }
 

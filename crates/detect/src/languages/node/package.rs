@@ -82,6 +82,18 @@ impl Package {
         Some(Start::new(command, format!("script \"{name}\" in package.json")))
     }
 
+    /// The program that a script ends with, without what only starts it: variables, `npx`, `cross-env` and other scripts.
+    pub fn program<'a>(&'a self, script: &'a str) -> Option<&'a str> {
+        let mut named = BTreeSet::from([script]);
+        let mut command = last_program(self.script(script)?);
+        while let Some(name) = run_script(command).filter(|it| named.insert(it))
+            && let Some(text) = self.script(name)
+        {
+            command = last_program(text);
+        }
+        Some(command)
+    }
+
     /// A command and the scripts that it names, directly or through others.
     pub fn commands_behind<'a>(&'a self, command: &'a str) -> Vec<&'a str> {
         let scripts = self.json.get("scripts").and_then(Value::as_object);
@@ -99,5 +111,38 @@ impl Package {
             }
         }
         commands
+    }
+}
+
+/// The last of several commands, from its program on: without variables and programs that start others.
+fn last_program(command: &str) -> &str {
+    let last = command.trim().trim_end_matches(['&', ';']).rsplit(['&', ';']).next().unwrap_or(command);
+    let mut rest = last.split('|').next().unwrap_or(last).trim();
+    while let Some((word, after)) = rest.split_once(' ') {
+        let is_variable = word.split_once('=').is_some_and(|(name, _)| !name.starts_with('-') && !name.contains('/'));
+        let starts_others = matches!(
+            word,
+            "npx" | "pnpx" | "bunx" | "cross-env" | "cross-env-shell" | "env" | "exec" | "dotenv" | "--"
+        );
+        if !is_variable && !starts_others {
+            break;
+        }
+        // A value in quotes may contain spaces.
+        let quote =
+            word.split_once('=').and_then(|(_, value)| value.chars().next()).filter(|it| matches!(it, '"' | '\''));
+        let is_open = quote.filter(|it| word.matches(*it).count() == 1);
+        rest = is_open.and_then(|it| after.split_once(it)).map_or(after, |(_, after)| after).trim_start();
+    }
+    rest
+}
+
+/// The script that a command such as `npm run dev` or `yarn dev` runs.
+fn run_script(command: &str) -> Option<&str> {
+    let mut words = command.split_whitespace().filter(|word| !word.starts_with('-'));
+    let manager = words.next().filter(|it| matches!(*it, "npm" | "pnpm" | "yarn" | "bun"))?;
+    match words.next()? {
+        "run" | "run-script" => words.next(),
+        "start" => Some("start"),
+        name => Some(name).filter(|_| manager != "npm"),
     }
 }

@@ -328,6 +328,28 @@ fn a_long_chain_of_scripts_is_followed_to_its_end() {
 }
 
 #[test]
+fn a_development_server_is_known_behind_variables_and_other_scripts() {
+    let next = "next start";
+    for (start, more, expected) in [
+        ("NODE_OPTIONS=--max-old-space-size=4096 next dev", "", next),
+        ("NODE_OPTIONS='--inspect --trace-warnings' next dev -p 3000", "", next),
+        ("cross-env NODE_ENV=development next dev", "", next),
+        ("npx cross-env A=1 next dev | pino-pretty", "", next),
+        ("npm run dev", r#", "dev": "next dev""#, next),
+        ("yarn dev", r#", "dev": "npm run a", "a": "pnpm run dev && next dev""#, next),
+        // Only the last program stays.
+        ("next build && next dev", "", next),
+        ("next dev; node server.js", "", "next dev; node server.js"),
+        ("NODE_ENV=production next start", "", "NODE_ENV=production next start"),
+        ("node dev", r#", "dev": "next dev""#, "node dev"),
+        ("npm run start", "", "npm run start"),
+    ] {
+        let package = format!(r#"{{"scripts": {{"start": "{start}"{more}}}, "dependencies": {{"next": "16"}}}}"#);
+        assert_eq!(service(&package, &[]).start.as_deref(), Some(expected), "{start}");
+    }
+}
+
+#[test]
 fn a_token_is_there_for_the_dependencies_and_a_commit_comes_after_them() {
     let bases = Bases::default();
     let mut request = Request::new("web", Kind::Service, &bases);
