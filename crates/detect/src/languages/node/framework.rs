@@ -137,16 +137,47 @@ impl Framework {
     }
 }
 
-fn config<'a>(project: &'a Project, stem: &str) -> &'a str {
+/// The text of a configuration in JavaScript, without its comments.
+fn config(project: &Project, stem: &str) -> String {
     let names = ["js", "mjs", "cjs", "ts", "mts"].map(|extension| format!("{stem}.{extension}"));
-    names.iter().find_map(|name| project.text(name)).unwrap_or_default()
+    names.iter().find_map(|name| project.text(name)).map(without_comments).unwrap_or_default()
+}
+
+/// Replaces each comment by a space. Marks of comments in quotes begin none.
+fn without_comments(script: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = script;
+    while let Some(first) = rest.chars().next() {
+        let ends = match first {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => rest[2..].find("*/").map_or(rest.len(), |it| it + 4),
+            '"' | '\'' | '`' => end_of_text(rest, first),
+            other => other.len_utf8(),
+        };
+        let is_comment = rest.starts_with("//") || rest.starts_with("/*");
+        kept.push_str(if is_comment { " " } else { &rest[..ends] });
+        rest = &rest[ends..];
+    }
+    kept
+}
+
+/// Where a text in quotes ends. One in simple quotes ends with its line, because a regular expression may contain a quote.
+fn end_of_text(script: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    let closes = |(_, c): &(usize, char)| {
+        let ends = !is_escaped && (*c == quote || (*c == '\n' && quote != '`'));
+        is_escaped = !is_escaped && *c == '\\';
+        ends
+    };
+    script.char_indices().skip(1).find(closes).map_or(script.len(), |(at, c)| at + c.len_utf8())
 }
 
 /// Whether a configuration contains `key: "value"`, in any quotes.
 fn sets(config: &str, key: &str, value: &str) -> bool {
+    const QUOTES: [char; 3] = ['"', '\'', '`'];
     config.split(key).skip(1).any(|rest| {
-        let rest = rest.trim_start().strip_prefix(':').map(|it| it.trim_start().trim_start_matches(['"', '\'', '`']));
-        rest.is_some_and(|it| it.starts_with(value))
+        let rest = rest.trim_start_matches(QUOTES).trim_start().strip_prefix(':');
+        rest.is_some_and(|it| it.trim_start().trim_start_matches(QUOTES).starts_with(value))
     })
 }
 
@@ -161,9 +192,9 @@ fn next(project: &Project, _: &Package) -> Framework {
         caches: &["/workspace/.next/cache"],
         ..EMPTY
     };
-    if sets(config, "output", "export") {
+    if sets(&config, "output", "export") {
         Framework { title: "Next.js with static export", server: None, development: &["next"], ..base }
-    } else if sets(config, "output", "standalone") {
+    } else if sets(&config, "output", "standalone") {
         let server = Some("HOSTNAME=0.0.0.0 node server.js");
         // `next start` does not run this output.
         let development = &["next"];
@@ -215,7 +246,7 @@ fn svelte_kit(_: &Project, package: &Package) -> Framework {
 
 /// React Router, and Remix, which it was called before.
 fn react_router(project: &Project, package: &Package) -> Framework {
-    let is_site = sets(config(project, "react-router.config"), "ssr", "false");
+    let is_site = sets(&config(project, "react-router.config"), "ssr", "false");
     let base = Framework { site: one_page(&["build/client"]), ..EMPTY };
     if package.depends_on("@remix-run/dev") {
         let uses_vite = package.depends_on("vite");

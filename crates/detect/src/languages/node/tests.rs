@@ -350,6 +350,25 @@ fn a_development_server_is_known_behind_variables_and_other_scripts() {
 }
 
 #[test]
+fn a_setting_in_a_comment_does_not_count() {
+    let package = r#"{"dependencies": {"next": "16"}}"#;
+    for (config, expected) in [
+        ("export default {\n  // output: 'standalone',\n}", "next start"),
+        ("/* output: 'standalone' */ export default {}", "next start"),
+        ("// a 'comment'\nexport default { output: 'standalone' }", "HOSTNAME=0.0.0.0 node server.js"),
+        ("const a = 'https://x.y/*'; export default { output: `standalone` }", "HOSTNAME=0.0.0.0 node server.js"),
+        ("const a = /[\"]/;\nexport default { \"output\": \"standalone\" }", "HOSTNAME=0.0.0.0 node server.js"),
+        (
+            "const a = \"\\\"//\"; export default { output: 'standalone' } /* unclosed",
+            "HOSTNAME=0.0.0.0 node server.js",
+        ),
+    ] {
+        let detected = service(package, &[("next.config.mjs", config)]);
+        assert_eq!(detected.start.as_deref(), Some(expected), "{config}");
+    }
+}
+
+#[test]
 fn a_token_is_there_for_the_dependencies_and_a_commit_comes_after_them() {
     let bases = Bases::default();
     let mut request = Request::new("web", Kind::Service, &bases);
