@@ -26,6 +26,7 @@ const WANTED: &[&str] = &[
     ".yarnrc",
     ".yarnrc.yml",
     "bunfig.toml",
+    "angular.json",
     // PHP.
     "composer.json",
     "composer.lock",

@@ -100,14 +100,6 @@ const TABLE: &[Framework] = &[
         ..EMPTY
     },
     Framework {
-        title: "Angular",
-        package: "@angular/core",
-        site: one_page(&["dist/*/browser", "dist/*"]),
-        development: &["ng"],
-        caches: &["/workspace/.angular/cache"],
-        ..EMPTY
-    },
-    Framework {
         title: "Vue CLI",
         package: "@vue/cli-service",
         site: one_page(&["dist"]),
@@ -120,7 +112,7 @@ const TABLE: &[Framework] = &[
 
 impl Framework {
     pub fn of(project: &Project, package: &Package) -> Option<Self> {
-        let configured: [fn(&Project, &Package) -> Self; 5] = [next, nuxt, astro, svelte_kit, react_router];
+        let configured: [fn(&Project, &Package) -> Self; 6] = [next, nuxt, astro, svelte_kit, react_router, angular];
         let found = configured.iter().map(|it| it(project, package)).find(|it| package.depends_on(it.package));
         found.or_else(|| TABLE.iter().find(|it| package.depends_on(it.package)).copied())
     }
@@ -240,6 +232,28 @@ fn svelte_kit(_: &Project, package: &Package) -> Framework {
         site: if package.depends_on("@sveltejs/adapter-static") { one_page(&["build"]) } else { None },
         development: &["vite", "svelte-kit"],
         help: "Use @sveltejs/adapter-node or @sveltejs/adapter-static",
+        ..EMPTY
+    }
+}
+
+fn angular(project: &Project, package: &Package) -> Framework {
+    // With this mode, the build makes pages and no server.
+    let is_site = sets(project.text("angular.json").unwrap_or_default(), "outputMode", "static");
+    // The build names the directory after the project.
+    let server = if package.depends_on("@angular/ssr") && !is_site {
+        Some("node dist/*/server/server.mjs")
+    } else if package.depends_on("@nguniversal/express-engine") {
+        Some("node dist/*/server/main.js")
+    } else {
+        None
+    };
+    Framework {
+        title: if server.is_some() { "Angular with a server" } else { "Angular" },
+        package: "@angular/core",
+        server,
+        site: one_page(&["dist/*/browser", "dist/*"]),
+        development: &["ng"],
+        caches: &["/workspace/.angular/cache"],
         ..EMPTY
     }
 }

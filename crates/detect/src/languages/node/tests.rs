@@ -369,6 +369,24 @@ fn a_setting_in_a_comment_does_not_count() {
 }
 
 #[test]
+fn angular_has_a_server_unless_it_makes_pages() {
+    let package = |more: &str| {
+        format!(r#"{{"scripts": {{"start": "ng serve"}}, "dependencies": {{"@angular/core": "20"{more}}}}}"#)
+    };
+    let (ssr, universal) = (r#", "@angular/ssr": "20""#, r#", "@nguniversal/express-engine": "16""#);
+    let pages = ("angular.json", r#"{"projects": {"a": {"options": {"outputMode": "static"}}}}"#);
+    for (more, files, expected) in [
+        (ssr, &[][..], "node dist/*/server/server.mjs"),
+        (universal, &[], "node dist/*/server/main.js"),
+        (ssr, &[pages], "exec nginx"),
+        ("", &[], "exec nginx"),
+    ] {
+        let start = service(&package(more), files).start.unwrap();
+        assert!(start.contains(expected), "{start}");
+    }
+}
+
+#[test]
 fn a_token_is_there_for_the_dependencies_and_a_commit_comes_after_them() {
     let bases = Bases::default();
     let mut request = Request::new("web", Kind::Service, &bases);
