@@ -22,6 +22,7 @@ const WANTED: &[&str] = &[
     ".nvmrc",
     ".node-version",
     "pnpm-lock.yaml",
+    "pnpm-workspace.yaml",
     ".npmrc",
     ".yarnrc",
     ".yarnrc.yml",

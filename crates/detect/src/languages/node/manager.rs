@@ -43,6 +43,8 @@ pub(super) struct PackageManager {
     has_workspaces: bool,
     /// The source contains the packages.
     has_packages: bool,
+    /// The project says which dependencies may run scripts when they are installed.
+    has_build_settings: bool,
 }
 
 impl PackageManager {
@@ -91,6 +93,7 @@ impl PackageManager {
             is_in_source: project.has_directory(".yarn/releases"),
             has_workspaces: package.has_workspaces(project),
             has_packages: project.has_directory(".yarn/cache"),
+            has_build_settings: version.is_some() || has_build_settings(project, package),
         }
     }
 
@@ -145,6 +148,12 @@ impl PackageManager {
 
     /// Installs all dependencies, those for development too, whatever `NODE_ENV` is.
     pub fn install(&self, dockerfile: &mut Dockerfile<'_>) {
+        if self.kind == Kind::Pnpm && self.version == "10" && !self.has_build_settings {
+            dockerfile.comment(
+                "pnpm 10 skips scripts of dependencies, unless the project lists them. Earlier versions ran them.",
+            );
+            dockerfile.line("ENV npm_config_dangerously_allow_all_builds=true");
+        }
         let command = match (self.kind, self.has_lock) {
             (Kind::Npm, true) => "npm ci --include=dev --no-audit --no-fund",
             (Kind::Npm, false) => "npm install --include=dev --no-audit --no-fund",
@@ -204,4 +213,13 @@ fn pnpm_version(project: &Project, node: &str) -> &'static str {
         ("16", _) | (_, Some("6")) => "8",
         _ => "10",
     }
+}
+
+/// Whether the project, and not a default of the package manager, decides which dependencies may run scripts.
+fn has_build_settings(project: &Project, package: &Package) -> bool {
+    let settings = ["onlyBuiltDependencies", "neverBuiltDependencies", "ignoredBuiltDependencies", "allowBuilds"];
+    let workspace = project.text("pnpm-workspace.yaml").unwrap_or_default();
+    settings.iter().any(|it| package.has(&format!("/pnpm/{it}")) || workspace.contains(it))
+        || workspace.contains("dangerouslyAllowAllBuilds")
+        || project.text(".npmrc").is_some_and(|it| it.contains("ignore-scripts") || it.contains("allow-all-builds"))
 }

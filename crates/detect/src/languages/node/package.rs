@@ -26,6 +26,11 @@ impl Package {
         self.json.pointer(pointer)?.as_str()
     }
 
+    /// Whether there is a value at a JSON pointer.
+    pub fn has(&self, pointer: &str) -> bool {
+        self.json.pointer(pointer).is_some()
+    }
+
     pub fn script(&self, name: &str) -> Option<&str> {
         self.json.get("scripts")?.get(name)?.as_str().filter(|text| !text.trim().is_empty())
     }

@@ -387,6 +387,22 @@ fn angular_has_a_server_unless_it_makes_pages() {
 }
 
 #[test]
+fn dependencies_run_their_scripts_with_pnpm_10_unless_the_project_has_settings_for_it() {
+    let lock = ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n");
+    for (package, file, expected) in [
+        ("{}", ("server.js", ""), true),
+        ("{}", ("pnpm-workspace.yaml", "packages:\n  - web\n"), true),
+        ("{}", ("pnpm-workspace.yaml", "onlyBuiltDependencies:\n  - esbuild\n"), false),
+        (r#"{"pnpm": {"onlyBuiltDependencies": []}}"#, ("server.js", ""), false),
+        (r#"{"packageManager": "pnpm@10.4.0"}"#, ("server.js", ""), false),
+        ("{}", ("pnpm-lock.yaml", "lockfileVersion: '6.0'\n"), false),
+    ] {
+        let text = service(package, &[lock, ("server.js", ""), file]).dockerfile;
+        assert_eq!(text.contains("npm_config_dangerously_allow_all_builds"), expected, "{package} {file:?}");
+    }
+}
+
+#[test]
 fn a_token_is_there_for_the_dependencies_and_a_commit_comes_after_them() {
     let bases = Bases::default();
     let mut request = Request::new("web", Kind::Service, &bases);
