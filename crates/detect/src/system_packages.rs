@@ -35,10 +35,10 @@ impl<'a> SystemPackages<'a> {
         (!self.listed.is_empty()).then(finding)
     }
 
-    /// Installs the packages of the `Aptfile` in the stage `build`.
+    /// Installs the packages of the `Aptfile` in a stage.
     pub fn install(&self, dockerfile: &mut Dockerfile<'_>) {
         if !self.listed.is_empty() {
-            dockerfile.packages("false", &self.listed);
+            dockerfile.line(&format!("RUN {}", install(&self.listed.join(" "))));
         }
     }
 

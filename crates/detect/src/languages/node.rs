@@ -13,6 +13,7 @@ use crate::bases::NODE;
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
 use crate::request::{Kind, Request};
+use crate::system_packages::SystemPackages;
 use crate::undetected::Undetected;
 use crate::versions::{self, Choice, Wish};
 use framework::Framework;
@@ -32,8 +33,10 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let version = version(project, &package)?;
     let manager = PackageManager::of(project, &package, version.version);
     let framework = Framework::of(project, &package);
+    let system = SystemPackages::new(project, []);
     let mut findings = vec![version.finding.clone(), manager.finding()];
     findings.extend(framework.iter().map(Framework::finding));
+    findings.extend(system.finding());
 
     let start = match request.kind {
         Kind::StaticSite => None,
@@ -44,6 +47,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let mut dockerfile =
         Dockerfile::new(project, request, &format!("Node.js {}, {}", version.version, manager.title()));
     dockerfile.build_stage(&NODE, version.version, "build");
+    system.install(&mut dockerfile);
     let installation = Installation::of(project, &package);
     installation.before_sources(&mut dockerfile, project, request, &package, &manager);
     dockerfile.copy_sources();
@@ -80,6 +84,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
         dockerfile.comment("Prisma chooses its engine by the version of OpenSSL.");
         dockerfile.packages("command -v openssl >/dev/null", &["openssl", "ca-certificates"]);
     }
+    system.install(&mut dockerfile);
     dockerfile.user();
     match bundle {
         [] => dockerfile.copy_app("build", "/workspace", "./"),

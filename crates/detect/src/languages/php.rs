@@ -9,6 +9,7 @@ use crate::bases::{COMPOSER, PHP};
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
 use crate::request::{Kind, Request};
+use crate::system_packages::SystemPackages;
 use crate::undetected::Undetected;
 use crate::versions::{self, Choice, Wish};
 use serde_json::Value;
@@ -31,12 +32,15 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let version = version(&composer)?;
     let extensions = extensions::wanted(&composer);
     let mut assets = Assets::of(project, request)?;
+    let system = SystemPackages::new(project, []);
     let root = document_root(project);
     let mut findings = vec![version.finding.clone()];
+    findings.extend(system.finding());
     findings.extend(extensions.findings());
 
     let mut dockerfile = Dockerfile::new(project, request, &format!("PHP {}, Apache", version.version));
     dockerfile.shared_stage(&PHP, version.version, "php");
+    system.install(&mut dockerfile);
     extensions.install(&mut dockerfile);
     dockerfile.line("RUN [ -z \"$PHP_INI_DIR\" ] || cp \"$PHP_INI_DIR/php.ini-production\" \"$PHP_INI_DIR/php.ini\"");
 

@@ -5,6 +5,7 @@ use crate::bases::{DEBIAN, NGINX};
 use crate::dockerfile::{Dockerfile, WORKDIR};
 use crate::project::Project;
 use crate::request::{Kind, Request};
+use crate::system_packages::SystemPackages;
 use crate::undetected::Undetected;
 
 pub(super) const MODULE: Module =
@@ -23,12 +24,14 @@ const OUTPUT_DIRS: [&str; 4] = ["_static", "dist", "public", "build"];
 fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
     let mut dockerfile = Dockerfile::new(project, request, "Static files");
     dockerfile.build_stage(&DEBIAN, DEBIAN.default, "build");
+    let system = SystemPackages::new(project, []);
+    system.install(&mut dockerfile);
     dockerfile.copy_sources();
     if let Some(command) = request.build_command {
         dockerfile.run(command, &[]);
     }
     let site = plain(project).unwrap_or(Site { own: &[], fallback: Fallback::NotFound });
-    Ok(serve(dockerfile, request, Language::StaticFiles, site, Vec::new()))
+    Ok(serve(dockerfile, request, Language::StaticFiles, site, Vec::from_iter(system.finding())))
 }
 
 /// A site whose index is at the top of the source, unless the build makes another. `None`: there is no such index.

@@ -403,6 +403,20 @@ fn dependencies_run_their_scripts_with_pnpm_10_unless_the_project_has_settings_f
 }
 
 #[test]
+fn packages_of_debian_are_installed_for_the_build_and_for_the_image() {
+    let detected = service("{}", &[("server.js", ""), ("Aptfile", "ffmpeg\n")]);
+    assert!(
+        detected.findings.iter().any(|it| it.to_string() == "packages ffmpeg (Aptfile)"),
+        "{:?}",
+        detected.findings
+    );
+    testing::assert_order(
+        &detected.dockerfile,
+        &["AS build", "recommends ffmpeg", "npm install", "-slim\n", "recommends ffmpeg"],
+    );
+}
+
+#[test]
 fn a_token_is_there_for_the_dependencies_and_a_commit_comes_after_them() {
     let bases = Bases::default();
     let mut request = Request::new("web", Kind::Service, &bases);

@@ -77,6 +77,12 @@ fn the_commands_of_app_platform_start_apache() {
 }
 
 #[test]
+fn packages_of_debian_are_in_the_stage_that_the_others_continue() {
+    let text = service(&[("index.php", ""), ("Aptfile", "ffmpeg\n")]).dockerfile;
+    testing::assert_order(&text, &["AS php\n", "recommends ffmpeg ", "FROM php AS build\n", "FROM php\n"]);
+}
+
+#[test]
 fn a_worker_needs_a_command_and_ends_at_the_usual_signal() {
     let files = [("composer.json", "{}"), ("Procfile", "worker: php artisan queue:work")];
     let error = testing::detected("web", Kind::Worker, &files[..1]).unwrap_err().to_string();
