@@ -38,6 +38,7 @@ const WANTED: &[&str] = &[
     "runtime.txt",
     ".python-version",
     "settings.py",
+    "manage.py",
     // Go.
     "go.mod",
     // Ruby.

@@ -31,9 +31,10 @@ fn evidence(project: &Project) -> Option<String> {
             && manifest.is_some_and(|it| it.get("project").is_none() && it.pointer("/tool/poetry").is_none())
     };
     let manifests = ["requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "manage.py"];
-    let strong = manifests.into_iter().find(|file| project.has(file) && !is_tools_only(file));
+    let is_of_other = |file: &str| file == "manage.py" && !start::mentions_django(project, file);
+    let strong = manifests.into_iter().find(|file| project.has(file) && !is_tools_only(file) && !is_of_other(file));
     let has_other = ["package.json", "composer.json", "Cargo.toml", "index.php"].iter().any(|it| project.has(it));
-    let weak = || project.first(&["main.py", "app.py", "server.py", "wsgi.py"]).filter(|_| !has_other);
+    let weak = || project.first(&["main.py", "app.py", "server.py", "wsgi.py", "manage.py"]).filter(|_| !has_other);
     strong.or_else(weak).map(str::to_owned)
 }
 
@@ -89,7 +90,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
 
     let start = start(project, request, &packages)?;
     findings.push(start.finding());
-    if let Some((command, finding)) = collect_static(project, request) {
+    if let Some((command, finding)) = collect_static(project, request, &packages) {
         dockerfile.run(&command, &[]);
         findings.push(finding);
     }
@@ -177,8 +178,8 @@ fn wishes(project: &Project) -> Result<Vec<(&'static str, String)>, Undetected> 
 }
 
 /// Collects the static files of a Django project, as App Platform does.
-fn collect_static(project: &Project, request: &Request<'_>) -> Option<(String, Finding)> {
-    let directory = start::django(project).filter(|_| request.kind == Kind::Service)?;
+fn collect_static(project: &Project, request: &Request<'_>, packages: &Packages) -> Option<(String, Finding)> {
+    let directory = start::django(project, packages).filter(|_| request.kind == Kind::Service)?;
     let is_assignment = |line: &str| line.trim_start().starts_with("STATIC_ROOT");
     let file = project.paths().find(|path| project.text(path).is_some_and(|it| it.lines().any(is_assignment)))?;
     let by_user = request.build_command.is_some_and(|it| it.contains("collectstatic"));

@@ -28,17 +28,22 @@ const FRAMEWORKS: &[Framework] = &[
 pub(crate) const MODULES: &[&str] =
     &["wsgi.py", "asgi.py", "main.py", "app.py", "server.py", "application.py", "api.py", "run.py", "__init__.py"];
 
-/// The directory with the manage.py of a Django project: the root, or one below it.
-pub(super) fn django(project: &Project) -> Option<&str> {
-    let mut found: Vec<_> = project.named("manage.py").filter(|path| depth(path) <= 1).collect();
+/// The directory with the manage.py of a Django project: the root, or one below it. Other frameworks have such a file too.
+pub(super) fn django<'a>(project: &'a Project, packages: &Packages) -> Option<&'a str> {
+    let is_of_django = |path: &&str| packages.has("django") || mentions_django(project, path);
+    let mut found: Vec<_> = project.named("manage.py").filter(|path| depth(path) <= 1).filter(is_of_django).collect();
     found.sort_by_key(|path| depth(path));
     found.first().map(|path| path.rsplit_once('/').map_or("", |(directory, _)| directory))
+}
+
+pub(super) fn mentions_django(project: &Project, path: &str) -> bool {
+    project.text(path).is_some_and(|text| text.contains("django"))
 }
 
 /// The detected command. Errors: what to add, as an imperative sentence without a period.
 pub(super) fn command(project: &Project, request: &Request<'_>, packages: &Packages) -> Result<Start, Help> {
     if request.kind == Kind::Service {
-        if let Some(directory) = django(project) {
+        if let Some(directory) = django(project, packages) {
             return django_server(project, packages, directory);
         }
         if let Some(app) = App::find(project, packages) {

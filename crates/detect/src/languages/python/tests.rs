@@ -25,6 +25,20 @@ fn projects_are_known_by_their_dependencies_or_a_program() {
 }
 
 #[test]
+fn a_script_manage_py_is_of_django_only_if_it_uses_django() {
+    let django = ("manage.py", "from django.core.management import execute_from_command_line\n");
+    let other = ("manage.py", "from flask_script import Manager\n");
+    let requirements = ("requirements.txt", "flask\ngunicorn\n");
+    let start = |files: &[(&str, &str)]| service(files).start.unwrap();
+    assert!(start(&[requirements, FLASK, other, ("shop/wsgi.py", "")]).ends_with(" app:app"));
+    assert!(start(&[requirements, FLASK, django, ("shop/wsgi.py", "")]).ends_with(" shop.wsgi:application"));
+    let node = ("package.json", r#"{"scripts": {"start": "node ."}}"#);
+    assert_eq!(service(&[node, other]).language, Language::Node);
+    let error = detected("web", Kind::Service, &[node, django]).unwrap_err().to_string();
+    assert!(error.starts_with("this is a Django project"), "{error}");
+}
+
+#[test]
 fn dependencies_come_before_the_sources_and_the_last_stage_copies_them() {
     let detected =
         service(&[FLASK, ("requirements.txt", "flask\ngunicorn\n"), ("Aptfile", "# fonts\nfonts-dejavu\n$(x)\n")]);
