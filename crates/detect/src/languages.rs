@@ -9,6 +9,7 @@ mod ruby;
 mod rust;
 mod static_files;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::dockerfile::ANY_APP;
@@ -177,6 +178,15 @@ impl Start {
 /// A comment for the layer with the dependencies.
 const DEPENDENCIES_FIRST: &str =
     "Dependencies come before the sources: they are installed again only if these files change.";
+
+/// A text as one word of a shell command. It has quotes only if it needs them.
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+@=:,%".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''")).into()
+}
 
 /// Whether `word` is a word of a shell command.
 pub(crate) fn mentions(command: &str, word: &str) -> bool {

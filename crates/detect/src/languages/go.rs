@@ -1,7 +1,9 @@
 //! Go: static binaries below `bin`, beside the files of the source, because programs read templates and assets.
 
+use std::borrow::Cow;
+
 use super::node::assets::Assets;
-use super::{Detected, Finding, Language, Module, Start, static_files};
+use super::{Detected, Finding, Language, Module, Start, quoted, static_files};
 use crate::bases::{DEBIAN, GO};
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
@@ -170,8 +172,8 @@ impl Programs {
     }
 
     /// What `go build` builds. Without a known program, it builds all that there are.
-    fn packages(&self) -> Vec<&str> {
-        if self.all.is_empty() { vec!["./..."] } else { self.all.iter().map(|(_, it)| it.as_str()).collect() }
+    fn packages(&self) -> Vec<Cow<'_, str>> {
+        if self.all.is_empty() { vec!["./...".into()] } else { self.all.iter().map(|(_, it)| quoted(it)).collect() }
     }
 
     /// The program with the name of the component, that in the root, or the only one.
@@ -180,7 +182,7 @@ impl Programs {
         let in_root = self.all.iter().find(|(_, package)| package == ".");
         let only = self.all.first().filter(|_| self.all.len() == 1);
         let (name, package) = by_name.or(in_root).or(only)?;
-        Some(Start::new(format!("bin/{name}"), format!("the main package {package}")))
+        Some(Start::new(quoted(&format!("bin/{name}")), format!("the main package {package}")))
     }
 
     fn no_start(&self) -> Undetected {

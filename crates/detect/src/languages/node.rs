@@ -8,7 +8,7 @@ mod package;
 use std::collections::BTreeSet;
 
 use super::static_files::{self, Fallback, Site};
-use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, mentions, words};
+use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, mentions, quoted, words};
 use crate::bases::NODE;
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
@@ -238,7 +238,7 @@ fn detect_start(project: &Project, package: &Package, framework: Option<&Framewo
     // The build may make the file that `main` names.
     let is_made = |path: &&str| project.has(path) || package.script("build").is_some();
     if let Some(main) = package.text("/main").map(|it| it.trim_start_matches("./")).filter(is_made) {
-        return Some(Start::new(format!("node {main}"), "main in package.json"));
+        return Some(Start::new(format!("node {}", quoted(main)), "main in package.json"));
     }
     let file = project.first(&["index.js", "app.js", "main.js", "src/server.js", "src/index.js", "src/app.js"])?;
     Some(Start::new(format!("node {file}"), file))

@@ -6,7 +6,7 @@ pub(crate) mod start;
 use packages::{CACHE, Packages};
 
 use super::node::assets::Assets;
-use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, mentions, static_files};
+use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, mentions, quoted, static_files};
 use crate::bases::PYTHON;
 use crate::dockerfile::Dockerfile;
 use crate::project::Project;
@@ -190,7 +190,8 @@ fn collect_static(project: &Project, request: &Request<'_>, packages: &Packages)
     // Settings may refuse to load without a key. This one signs nothing: only the build has it.
     let command = format!(
         "for key in SECRET_KEY DJANGO_SECRET_KEY; do eval \"export $key=\\\"\\${{$key:-only-for-the-build}}\\\"\"; done; \
-         python {manage} collectstatic --noinput"
+         python {} collectstatic --noinput",
+        quoted(&manage)
     );
     Some((command, Finding::new("collectstatic", format!("STATIC_ROOT in {file}"))))
 }

@@ -1,6 +1,6 @@
 //! Static files: an `index.html` without a program. Also the stage that serves files, for all languages that build sites.
 
-use super::{Detected, Finding, Language, Module};
+use super::{Detected, Finding, Language, Module, quoted};
 use crate::bases::{DEBIAN, NGINX};
 use crate::dockerfile::{Dockerfile, WORKDIR};
 use crate::project::Project;
@@ -70,7 +70,7 @@ pub(super) fn serve(
 ) -> Detected {
     let directories: Vec<String> = match request.output_dir {
         // Frameworks' directories may contain a pattern, people's are names.
-        Some(directory) => vec![format!("'./{}'", directory.trim_matches('/').replace('\'', "'\\''"))],
+        Some(directory) => vec![quoted(&format!("./{}", directory.trim_matches('/'))).into_owned()],
         None => {
             let others = OUTPUT_DIRS.into_iter().filter(|it| !site.own.contains(it));
             site.own.iter().copied().chain(others).map(str::to_owned).collect()
@@ -176,6 +176,6 @@ mod tests {
         let detected = detect(&project, &request).unwrap();
         assert_eq!((detected.start, detected.site), (None, Some("/workspace")));
         assert!(detected.dockerfile.contains("RUN make site\n"), "{}", detected.dockerfile);
-        assert!(detected.dockerfile.contains("for dir in './public'; do"), "{}", detected.dockerfile);
+        assert!(detected.dockerfile.contains("for dir in ./public; do"), "{}", detected.dockerfile);
     }
 }

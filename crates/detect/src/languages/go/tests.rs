@@ -37,6 +37,7 @@ fn the_program_is_that_of_the_component_that_in_the_root_or_the_only_one() {
         ("import", &[module, ("main.go", MAIN), ("cmd/import/main.go", MAIN)], "bin/import"),
         ("web", &[module, ("shop.go", "package shop\n"), ("cmd/api/server.go", MAIN)], "bin/api"),
         ("web", &[module, ("cmd/main.go", MAIN)], "bin/cmd"),
+        ("web", &[module, ("cmd/my api/main.go", MAIN)], "'bin/my api'"),
         ("web", &[module, ("main_test.go", MAIN), ("cmd/api/main.go", MAIN), ("cmd/api/x.go", MAIN)], "bin/api"),
         ("web", &[module, ("main.go", MAIN), ("Procfile", "web: bin/shop -v")], "bin/shop -v"),
     ] {

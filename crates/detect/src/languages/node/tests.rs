@@ -417,6 +417,13 @@ fn packages_of_debian_are_installed_for_the_build_and_for_the_image() {
 }
 
 #[test]
+fn a_path_with_odd_characters_is_one_word() {
+    let start = |main: &str| service(&format!(r#"{{"main": "{main}"}}"#), &[(main, "")]).start;
+    assert_eq!(start("my server.js").as_deref(), Some("node 'my server.js'"));
+    assert_eq!(start("it's;id.js").as_deref(), Some(r"node 'it'\''s;id.js'"));
+}
+
+#[test]
 fn a_token_is_there_for_the_dependencies_and_a_commit_comes_after_them() {
     let bases = Bases::default();
     let mut request = Request::new("web", Kind::Service, &bases);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::languages::Finding;
+use crate::languages::{Finding, quoted};
 use crate::project::Project;
 use crate::undetected::Undetected;
 
@@ -252,16 +252,12 @@ fn declared_in_pyproject(declared: &Value, is_package: bool) -> Packages {
         packages.needs_source = true;
         return packages;
     }
-    let quoted: Vec<_> = strings(declared.get("dependencies")).map(quote).collect();
+    let quoted: Vec<_> = strings(declared.get("dependencies")).map(quoted).collect();
     if !quoted.is_empty() {
         packages.dependencies = format!("pip install {}", quoted.join(" "));
     }
     packages.project = is_package.then(|| "pip install --no-deps -e .".into());
     packages
-}
-
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn setup_py(project: &Project) -> Packages {

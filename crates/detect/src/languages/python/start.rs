@@ -1,7 +1,7 @@
 //! The start command of a Python project: Django, other web frameworks, or a script.
 
 use super::packages::Packages;
-use crate::languages::Start;
+use crate::languages::{Start, quoted};
 use crate::project::Project;
 use crate::request::{Kind, Request};
 
@@ -96,7 +96,8 @@ fn django_server(project: &Project, packages: &Packages, directory: &str) -> Res
     }
     for (interface, module) in candidates {
         if let Some(command) = serve(packages, interface, &format!("{module}:application"), false) {
-            let command = if prefix.is_empty() { command } else { format!("cd {directory} && exec {command}") };
+            let command =
+                if prefix.is_empty() { command } else { format!("cd {} && exec {command}", quoted(directory)) };
             return Ok(Start::new(command, format!("{prefix}manage.py")));
         }
     }
@@ -156,7 +157,7 @@ impl<'a> App<'a> {
         // A program that reads the variable PORT starts a server itself.
         let text = project.text(self.path).unwrap_or_default();
         if text.contains("__main__") && text.contains("PORT") {
-            return Ok(Start::new(format!("python {}", self.path), format!("{} starts a server", self.path)));
+            return Ok(Start::new(format!("python {}", quoted(self.path)), format!("{} starts a server", self.path)));
         }
         Err(Help::server(title, interface))
     }

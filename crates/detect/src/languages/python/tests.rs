@@ -109,7 +109,7 @@ fn the_package_manager_comes_from_the_lock_file() {
         (
             &[("pyproject.toml", package), ("pdm.lock", "")],
             "package manager pip ([project] in pyproject.toml, without a known lock file)",
-            &["pip install 'flask' 'gunicorn>=20'\n", "COPY . .\n", "pip install --no-deps -e .\n"],
+            &["pip install flask 'gunicorn>=20'\n", "COPY . .\n", "pip install --no-deps -e .\n"],
         ),
         (
             &[("setup.py", "setup(install_requires=['flask>=2', \"gunicorn\"])\n")],
@@ -226,6 +226,11 @@ fn web_frameworks_start_with_the_server_among_the_dependencies() {
             "python manage.py runserver",
         ),
         ("", &[("main.py", "")], "python main.py"),
+        (
+            "django\ngunicorn",
+            &[("my site/manage.py", ""), ("my site/shop/wsgi.py", "")],
+            "cd 'my site' && exec gunicorn --worker-tmp-dir /dev/shm --bind 0.0.0.0:$PORT shop.wsgi:application",
+        ),
     ] {
         let files = [&[("requirements.txt", requirements)], files].concat();
         assert_eq!(service(&files).start.as_deref(), Some(expected), "{files:?}");
