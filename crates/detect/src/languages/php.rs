@@ -95,7 +95,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     }
     serve_with_apache(&mut dockerfile, project, root);
     // Apache ends open requests first at this signal. Other programs may ignore it.
-    let is_apache = start.command == APACHE || start.command.trim_start().starts_with("heroku-php-");
+    let is_apache = start.command == APACHE || start.command.contains("heroku-php-");
     dockerfile.line(if is_apache { "STOPSIGNAL SIGWINCH" } else { "STOPSIGNAL SIGTERM" });
     dockerfile.user();
     dockerfile.copy_app("build", "/workspace", "./");

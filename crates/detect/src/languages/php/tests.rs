@@ -74,6 +74,7 @@ fn the_commands_of_app_platform_start_apache() {
     let detected = service(&[("composer.json", "{}"), ("Procfile", "web: vendor/bin/heroku-php-apache2 public/")]);
     assert_eq!(detected.start.as_deref(), Some("vendor/bin/heroku-php-apache2 public/"));
     assert!(detected.dockerfile.contains("ln -sf /usr/local/bin/heroku-php-* vendor/bin/"), "{}", detected.dockerfile);
+    assert!(detected.dockerfile.contains("STOPSIGNAL SIGWINCH"), "{}", detected.dockerfile);
 }
 
 #[test]
