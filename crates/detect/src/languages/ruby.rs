@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::node::assets::Assets;
+use super::node::assets::{self, Assets};
 use super::{DEPENDENCIES_FIRST, Detected, Finding, Language, Module, Start, static_files};
 use crate::bases::RUBY;
 use crate::dockerfile::Dockerfile;
@@ -33,13 +33,15 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     let (version, finding) = version(project)?;
     let loaded = LOADED_BY_NAME.iter().filter(|(name, _)| gems.has(name)).map(|(_, package)| *package);
     let system = SystemPackages::new(project, loaded);
-    let assets = assets(project, request, &gems);
+    let pipeline = pipeline(project, request, &gems);
     // Rails runs the scripts of package.json itself when it compiles the assets.
-    let mut scripts = match &assets {
+    let mut scripts = match &pipeline {
         Some(_) => Assets::without_build(project, request)?,
         None => Assets::of(project, request)?,
     };
+    let needs_node = gems.needs_node();
     let mut findings = vec![finding, Finding::new("package manager Bundler", gems.file)];
+    findings.extend(needs_node.map(|gem| Finding::new("Node.js", format!("the gem {gem}"))));
     findings.extend(system.finding());
 
     let mut dockerfile = Dockerfile::new(project, request, &format!("Ruby {version}"));
@@ -48,6 +50,8 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     system.install(&mut dockerfile);
     if let Some(scripts) = &scripts {
         scripts.before_sources(&mut dockerfile, project);
+    } else if needs_node.is_some() {
+        assets::add_node(&mut dockerfile, request);
     }
     install_gems(&mut dockerfile, project);
     if let Some(scripts) = &mut scripts {
@@ -64,7 +68,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     if let Some(command) = request.build_command {
         dockerfile.run(command, &[]);
         findings.push(Finding::new(format!("build command \"{command}\""), "build_command"));
-    } else if let Some(finding) = assets {
+    } else if let Some(finding) = pipeline {
         // Rails before 7.1 does not know the first variable.
         dockerfile
             .run("SECRET_KEY_BASE_DUMMY=1 SECRET_KEY_BASE=only-for-the-build bundle exec rails assets:precompile", &[]);
@@ -81,6 +85,9 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     system.install_recorded(&mut dockerfile);
     dockerfile.line("COPY --from=build /opt/gems /opt/gems");
     dockerfile.line(ENV);
+    if needs_node.is_some() {
+        assets::add_node(&mut dockerfile, request);
+    }
     dockerfile.copy_app("build", "/workspace", "./");
     dockerfile.start(start.for_image(request));
     let start = start.for_image(request).map(str::to_owned);
@@ -131,6 +138,13 @@ impl Gems {
     fn has(&self, name: &str) -> bool {
         self.names.contains(name)
     }
+
+    /// The gem that runs scripts with a program, already when the app loads it. Without a lock file, the gems that depend on
+    /// it show it.
+    fn needs_node(&self) -> Option<&'static str> {
+        let gems = ["execjs", "uglifier", "terser", "coffee-rails", "autoprefixer-rails"];
+        gems.into_iter().find(|it| self.has(it)).filter(|_| !self.has("mini_racer"))
+    }
 }
 
 /// The first text in quotes of a line such as `gem "rails", "~> 7.1"`.
@@ -174,7 +188,7 @@ fn is_rails(project: &Project, gems: &Gems) -> bool {
 }
 
 /// Why assets are compiled.
-fn assets(project: &Project, request: &Request<'_>, gems: &Gems) -> Option<Finding> {
+fn pipeline(project: &Project, request: &Request<'_>, gems: &Gems) -> Option<Finding> {
     let pipelines = ["propshaft", "sprockets-rails", "sprockets", "shakapacker", "webpacker", "vite_rails"];
     let pipeline = pipelines.iter().find(|it| gems.has(it))?;
     let has_assets = project.has_directory("app/assets") || project.has_directory("app/javascript");

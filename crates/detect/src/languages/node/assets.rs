@@ -9,6 +9,16 @@ use crate::project::Project;
 use crate::request::Request;
 use crate::undetected::Undetected;
 
+/// Where Node.js is in stages of other languages.
+const PATH: &str = "ENV PATH=/opt/node/bin:$PATH";
+
+/// Adds the program `node` to a stage of another language, whose packages run scripts with it.
+pub(in crate::languages) fn add_node(dockerfile: &mut Dockerfile<'_>, request: &Request<'_>) {
+    dockerfile
+        .line(&format!("COPY --from={} /usr/local/bin/ /opt/node/bin/", request.bases.run_image(&NODE, NODE.default)));
+    dockerfile.line(PATH);
+}
+
 pub(in crate::languages) struct Assets<'a> {
     request: Request<'a>,
     package: Package,
@@ -53,7 +63,7 @@ impl<'a> Assets<'a> {
         dockerfile.comment("Node.js builds the scripts and styles.");
         let image = self.request.bases.run_image(&NODE, self.version);
         dockerfile.line(&format!("COPY --from={image} /usr/local/ /opt/node/"));
-        dockerfile.line("ENV PATH=/opt/node/bin:$PATH");
+        dockerfile.line(PATH);
         self.installation.before_sources(dockerfile, project, &self.request, &self.package, &self.manager);
     }
 

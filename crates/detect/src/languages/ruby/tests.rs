@@ -55,6 +55,20 @@ fn rails_gets_node_if_it_has_scripts_and_runs_them_itself() {
 }
 
 #[test]
+fn gems_that_run_scripts_get_node_for_the_build_and_for_the_image() {
+    let node = "COPY --from=node:24-slim /usr/local/bin/ /opt/node/bin/\n";
+    for (lock, expected) in
+        [("    execjs (2.9.1)\n", 2), ("    execjs (2.9.1)\n    mini_racer (0.16.0)\n", 0), ("    rails (7.2.1)\n", 0)]
+    {
+        let text = service(&[("Gemfile", ""), ("Gemfile.lock", lock), ("app.rb", "")]).dockerfile;
+        assert_eq!(text.matches(node).count(), expected, "{text}");
+    }
+    let with_scripts =
+        service(&[("Gemfile", "gem 'uglifier'\n"), ("app.rb", ""), ("package.json", r#"{"scripts": {"build": "x"}}"#)]);
+    assert_order(&with_scripts.dockerfile, &["/usr/local/ /opt/node/\n", "bundle install", "FROM ruby:", node]);
+}
+
+#[test]
 fn the_version_is_exact_only_if_bundler_checks_it() {
     for (gemfile, file, expected) in [
         ("", "", "Ruby 3.4 (the default)"),
