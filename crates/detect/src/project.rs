@@ -49,6 +49,10 @@ const WANTED: &[&str] = &[
     "Cargo.toml",
     "rust-toolchain",
     "rust-toolchain.toml",
+    // Hugo.
+    "hugo.toml",
+    "config.toml",
+    "theme.toml",
     // Every language.
     "Aptfile",
 ];
