@@ -107,10 +107,15 @@ impl Project {
         self.texts.get(path).map(String::as_str)
     }
 
+    /// The paths that begin with this text, sorted. It is as fast as they are few.
+    pub(crate) fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        let from = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
+        self.paths.range::<str, _>(from).map(String::as_str).take_while(move |path| path.starts_with(prefix))
+    }
+
     /// Whether there is a file below this directory.
     pub(crate) fn has_directory(&self, path: &str) -> bool {
-        let prefix = format!("{path}/");
-        self.paths.range(prefix.clone()..).next().is_some_and(|it| it.starts_with(&prefix))
+        self.below(&format!("{path}/")).next().is_some()
     }
 
     /// The paths whose last part is this name, sorted.

@@ -1,6 +1,7 @@
 //! Go: static binaries below `bin`, beside the files of the source, because programs read templates and assets.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::node::assets::Assets;
 use super::{Detected, Finding, Language, Module, Start, quoted, static_files};
@@ -150,18 +151,18 @@ impl Programs {
     fn find(project: &Project, module: &GoMod<'_>) -> Self {
         let is_program = |path: &str| path.ends_with(".go") && !path.ends_with("_test.go");
         let mut all = Vec::new();
+        let mut known = BTreeSet::new();
         let is_main =
             |path: &&str| project.text(path).is_some_and(|text| text.lines().any(|it| it.trim() == "package main"));
         if project.paths().any(|path| !path.contains('/') && is_program(path) && is_main(&path)) {
             all.push((module.name().to_owned(), ".".to_owned()));
         }
-        for path in project.paths().filter(|path| is_program(path)) {
+        for path in project.below("cmd/").filter(|path| is_program(path)) {
             let (directory, _) = path.rsplit_once('/').unwrap_or_default();
             let is_command = directory == "cmd" || directory.strip_prefix("cmd/").is_some_and(|it| !it.contains('/'));
-            let package = format!("./{directory}");
-            if is_command && is_main(&path) && !all.iter().any(|(_, it)| *it == package) {
+            if is_command && is_main(&path) && known.insert(directory) {
                 let name = directory.rsplit('/').next().unwrap_or(directory);
-                all.push((name.to_owned(), package));
+                all.push((name.to_owned(), format!("./{directory}")));
             }
         }
         Self { all }

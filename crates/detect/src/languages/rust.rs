@@ -1,6 +1,8 @@
 //! Rust: the binaries of a package or a workspace, beside the files of the source, because programs read templates and
 //! assets.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Detected, Finding, Language, Module, Start, static_files};
@@ -127,11 +129,10 @@ impl Programs {
         let of_root = binaries(project, "", &root);
         let mut all = of_root.clone();
         let mut has_rocket = root.pointer("/dependencies/rocket").is_some();
-        let patterns = root.pointer("/workspace/members").and_then(Value::as_array).into_iter().flatten();
-        let patterns: Vec<_> = patterns.filter_map(Value::as_str).map(|it| it.trim_start_matches("./")).collect();
+        let members = Members::of(&root);
         for path in project.named("Cargo.toml") {
             let Some(directory) = path.strip_suffix("/Cargo.toml") else { continue };
-            if patterns.iter().any(|pattern| matches(pattern, directory)) {
+            if members.contain(directory) {
                 let manifest = project.toml(path)?.unwrap_or_default();
                 all.extend(binaries(project, &format!("{directory}/"), &manifest));
                 has_rocket |= manifest.pointer("/dependencies/rocket").is_some();
@@ -173,7 +174,8 @@ fn binaries(project: &Project, directory: &str, manifest: &Value) -> Vec<String>
     if project.has(&format!("{directory}src/main.rs")) && !paths.contains(&"src/main.rs") {
         all.push(package.to_owned());
     }
-    for path in project.paths().filter_map(|path| path.strip_prefix(directory)?.strip_prefix("src/bin/")) {
+    let below = format!("{directory}src/bin/");
+    for path in project.below(&below).filter_map(|path| path.strip_prefix(below.as_str())) {
         let name = path.strip_suffix("/main.rs").or_else(|| path.strip_suffix(".rs")).filter(|it| !it.contains('/'));
         if let Some(name) = name.filter(|_| !paths.iter().any(|it| it.strip_prefix("src/bin/") == Some(path))) {
             all.push(name.to_owned());
@@ -182,6 +184,27 @@ fn binaries(project: &Project, directory: &str, manifest: &Value) -> Vec<String>
     all.sort();
     all.dedup();
     all
+}
+
+/// The members of a workspace.
+struct Members<'a> {
+    names: BTreeSet<&'a str>,
+    /// More than these are not looked at: each is compared with each directory.
+    patterns: Vec<&'a str>,
+}
+
+impl<'a> Members<'a> {
+    fn of(root: &'a Value) -> Self {
+        let all = root.pointer("/workspace/members").and_then(Value::as_array).into_iter().flatten();
+        let all = all.filter_map(Value::as_str).map(|it| it.trim_start_matches("./"));
+        let (mut patterns, names): (Vec<_>, Vec<_>) = all.partition(|it| it.contains('*'));
+        patterns.truncate(100);
+        Self { names: names.into_iter().collect(), patterns }
+    }
+
+    fn contain(&self, directory: &str) -> bool {
+        self.names.contains(directory) || self.patterns.iter().any(|pattern| matches(pattern, directory))
+    }
 }
 
 /// Whether a directory matches a pattern of `members`, in which `*` stands for one name or a part of it.

@@ -130,6 +130,7 @@ fn requirements(project: &Project) -> Packages {
     }
     packages.findings.push(Finding::new("package manager pip", because));
     let mut files = vec!["requirements.txt".to_owned()];
+    let mut known = BTreeSet::from_iter(files.clone());
     let mut next = 0;
     while let Some(file) = files.get(next).cloned() {
         next += 1;
@@ -140,7 +141,7 @@ fn requirements(project: &Project) -> Packages {
         for line in text.lines().map(str::trim) {
             if let Some(included) = included(line) {
                 let path = join(parent(&file), included);
-                if !files.contains(&path) {
+                if known.insert(path.clone()) {
                     files.push(path);
                 }
                 continue;

@@ -106,6 +106,17 @@ fn a_package_in_the_root_of_a_workspace_is_not_built_alone() {
 }
 
 #[test]
+fn a_workspace_with_very_many_members_and_files_is_read_in_time() {
+    let members: Vec<_> = (0..20_000).map(|n| format!("\"none{n}/*\", \"crates/c{n}\"")).collect();
+    let manifest = format!("[workspace]\nmembers = [{}]\n", members.join(", "));
+    let paths: Vec<_> =
+        (0..10_000).flat_map(|n| [format!("crates/c{n}/Cargo.toml"), format!("crates/c{n}/src/lib.rs")]).collect();
+    let mut files: Vec<_> = paths.iter().map(|path| (path.as_str(), "[package]\nname = \"c\"\n")).collect();
+    files.extend([("Cargo.toml", manifest.as_str()), ("crates/c7/src/main.rs", "")]);
+    assert_eq!(detected("web", &files).unwrap().start.as_deref(), Some("target/release/c"));
+}
+
+#[test]
 fn a_manifest_with_a_mistake_is_named() {
     let error = detected("web", &[("Cargo.toml", "[package\n"), MAIN]).unwrap_err().to_string();
     assert!(error.starts_with("Cargo.toml cannot be read: "), "{error}");
