@@ -37,7 +37,7 @@ pub(crate) static PYTHON: Base = Base {
     build: "python:{}",
     run: "python:{}-slim",
     default: "3.13",
-    versions: &["3.14", "3.13", "3.12", "3.11", "3.10", "3.9", "3.8"],
+    versions: &["3.15", "3.14", "3.13", "3.12", "3.11", "3.10", "3.9", "3.8"],
 };
 pub(crate) static PHP: Base = Base {
     title: "PHP",
@@ -63,7 +63,7 @@ pub(crate) static GO: Base = Base {
     build: "golang:{}",
     run: "golang:{}",
     default: "1.26",
-    versions: &["1.26", "1.25", "1.24", "1.23", "1.22", "1.21", "1.20"],
+    versions: &["1.27", "1.26", "1.25", "1.24", "1.23", "1.22", "1.21", "1.20"],
 };
 pub(crate) static RUBY: Base = Base {
     title: "Ruby",

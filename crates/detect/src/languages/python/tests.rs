@@ -153,6 +153,7 @@ fn every_wish_for_a_version_counts() {
     for (files, expected) in [
         (&[][..], "Python 3.13 (the default)"),
         (&[("runtime.txt", "python-3.11.4\n")], "Python 3.11 (runtime.txt: 3.11.4)"),
+        (&[("runtime.txt", "python-3.15.0\n")], "Python 3.15 (runtime.txt: 3.15.0)"),
         (&[(".python-version", "# pin\n3.12\n")], "Python 3.12 (.python-version: 3.12)"),
         (&[(".python-version", "shop-venv\n")], "Python 3.13 (the default)"),
         (
