@@ -235,6 +235,7 @@ impl Builder {
             args: recipe.args.clone(),
             no_cache: recipe.cache == Cache::Clear,
             labels: recipe.labels.clone(),
+            ..BuildSpec::default()
         };
         log(&format!("Building {reference}{}", if spec.no_cache { " without the build cache" } else { "" }));
         // The engine only reports that the context stream failed; the reason is kept here.

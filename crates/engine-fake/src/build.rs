@@ -44,7 +44,7 @@ impl FakeEngine {
             hash.update(chunk.map_err(|source| EngineError::ContextFailed { source })?);
         }
         self.until(|world| (!world.builds.held).then_some(())).await;
-        let inputs = format!("{:?} {:?} {:?}", spec.dockerfile, spec.args, spec.labels);
+        let inputs = format!("{:?} {:?} {:?} {:?}", spec.dockerfile, spec.args, spec.cache_key, spec.labels);
         let id = image_id([inputs.as_bytes(), &hash.finalize()]);
         self.change(|world| {
             if let Some((step, message)) = world.builds.failure.take() {

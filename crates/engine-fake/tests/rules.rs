@@ -313,13 +313,7 @@ async fn images_are_tagged_pulled_and_kept_while_in_use() {
 }
 
 fn build(tag: &str) -> BuildSpec {
-    BuildSpec {
-        tag: tag.into(),
-        dockerfile: "Dockerfile".into(),
-        args: BTreeMap::new(),
-        no_cache: false,
-        labels: BTreeMap::new(),
-    }
+    BuildSpec { tag: tag.into(), dockerfile: "Dockerfile".into(), ..BuildSpec::default() }
 }
 
 fn context(bytes: &'static str) -> Context {

@@ -1,8 +1,8 @@
 //! Access to a container engine. No other crate talks to one.
 //!
 //! [`port`] defines what Boatyard needs from a container engine, in Boatyard's terms. [`docker`] implements it on a
-//! Docker Engine and is the only module that names Docker types. [`shell`] has the types for interactive shells. The crate `engine-fake` has an in-memory engine for
-//! tests. This crate does not decide when to act: the caller does.
+//! Docker Engine and is the only module that names Docker types. [`shell`] has the types for interactive shells, [`secret`] those
+//! for secrets. The crate `engine-fake` has an in-memory engine for tests. This crate does not decide when to act: the caller does.
 
 pub mod port;
 
@@ -11,6 +11,7 @@ pub mod exit_message;
 pub mod identity;
 mod info;
 pub mod reference;
+pub mod secret;
 pub mod shell;
 
 pub mod docker;
@@ -19,4 +20,5 @@ pub use docker::DockerEngine;
 pub use error::{EngineError, Holder};
 pub use identity::Installation;
 pub use port::*;
+pub use secret::{RegistryLogin, Secret};
 pub use shell::{Shell, ShellEvent, ShellInput, ShellMark, ShellOutput, TerminalSize};

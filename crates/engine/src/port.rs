@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
+use crate::secret::{RegistryLogin, Secret};
 use crate::shell::{Shell, ShellMark, TerminalSize};
 
 /// What an engine object is used for in Boatyard. Written as labels with a MAC over all fields; an object without a
@@ -371,14 +372,22 @@ pub struct LogQuery {
 }
 
 /// What to build. The context is a tar stream; an error in the stream ends the build.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct BuildSpec {
     /// Tag for the resulting image.
     pub tag: String,
     /// Path of the Dockerfile inside the context.
     pub dockerfile: String,
-    /// Build arguments. Never secrets, since they are part of the image's history.
+    /// Build arguments. They are part of the image's history, and readable in it.
     pub args: BTreeMap<String, String>,
+    /// Secrets by their id. A step that mounts one (`RUN --mount=type=secret,id=ID`) gets it as a file in memory; neither
+    /// the image nor the build cache contains it.
+    pub secrets: BTreeMap<String, Secret>,
+    /// `RUN` steps are cached only for builds with the same key. The builder ignores the values of secrets when it looks for
+    /// cached steps, so the caller derives a key from them. Lowercase letters and digits, at most 63.
+    pub cache_key: Option<String>,
+    /// Logins for base images, by the host of their registry as in [`crate::reference::host`].
+    pub logins: BTreeMap<String, RegistryLogin>,
     /// Run every step again, without the cache.
     pub no_cache: bool,
     pub labels: BTreeMap<String, String>,

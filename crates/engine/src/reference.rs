@@ -34,3 +34,19 @@ pub fn short_repository(reference: &str) -> &str {
     let repository = repository.strip_prefix("docker.io/").unwrap_or(repository);
     repository.strip_prefix("library/").unwrap_or(repository)
 }
+
+/// The host of the registry that has the image: `docker.io` for Docker Hub.
+///
+/// ```
+/// use engine::reference::host;
+/// assert_eq!(host("redis:7"), "docker.io");
+/// assert_eq!(host("acme/shop"), "docker.io");
+/// assert_eq!(host("ghcr.io/acme/shop:1"), "ghcr.io");
+/// assert_eq!(host("localhost:5000/shop@sha256:ab"), "localhost:5000");
+/// ```
+pub fn host(reference: &str) -> &str {
+    match reference.split_once('/') {
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        _ => "docker.io",
+    }
+}

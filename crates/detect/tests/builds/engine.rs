@@ -47,9 +47,8 @@ pub fn build(dockerfile: &str, source: &Path, afresh: bool) -> Result<Image, Str
         let spec = BuildSpec {
             tag: format!("boatyard-detect-test/{}:1", id.simple()),
             dockerfile: ".boatyard.Dockerfile".into(),
-            args: BTreeMap::new(),
             no_cache: afresh,
-            labels: BTreeMap::new(),
+            ..BuildSpec::default()
         };
         let mut events = engine.build(&spec, context(dockerfile, source)).await.map_err(|error| error.to_string())?;
         let mut log = Vec::new();

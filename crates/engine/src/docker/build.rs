@@ -2,22 +2,26 @@
 //! stream cancels the build.
 //!
 //! The engine's `pull` flag is never set, because it fails for base images that exist only locally. The engine never
-//! receives a URL to fetch, and never a secret: build arguments are part of the image's history.
+//! receives a URL to fetch. It asks for secrets over the [`Session`], and keeps none.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use bollard::Docker;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion};
-use bollard::{Docker, body_try_stream};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
+use http_body_util::BodyDataStream;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, Lines};
 use tokio::sync::mpsc;
+use tokio_util::io::StreamReader;
 
+use super::http::{self, Connection};
 use super::progress::Progress;
+use super::session::Session;
 use super::{DockerEngine, STALL_DEADLINE, failure};
 use crate::error::EngineError;
 use crate::port::{BuildEvent, BuildEvents, BuildSpec, Context};
@@ -25,8 +29,6 @@ use crate::reference;
 
 /// Number of events that may wait for a slow reader.
 const WAITING_EVENTS: usize = 256;
-/// How long the session with the engine may take to end once the image's id is known; normally milliseconds.
-const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Limit for build arguments. They are part of the request's URL, which the HTTP client limits to 65,534 bytes; the
 /// rest of that is for the other options.
@@ -37,17 +39,16 @@ type Sender = mpsc::Sender<Result<BuildEvent, EngineError>>;
 impl DockerEngine {
     pub(super) fn build_image(&self, spec: &BuildSpec, context: Context) -> BuildEvents {
         let (events, receiver) = mpsc::channel(WAITING_EVENTS);
-        let build = Build { docker: self.docker.clone(), socket: self.socket.clone(), tag: spec.tag.clone() };
+        let build = Build { docker: self.docker.clone(), socket: self.socket.clone(), spec: spec.clone() };
         if let Err(error) = check_arguments(spec) {
             return futures::stream::iter([Err(error)]).boxed();
         }
-        let options = options(spec);
         tokio::spawn(async move {
             let reader_gone = events.clone();
             tokio::select! {
                 // Dropping the request cancels the build: the engine ends the step and keeps nothing.
                 () = reader_gone.closed() => {}
-                outcome = build.run(options, context, &events) => {
+                outcome = build.run(context, &events) => {
                     // The send fails only if the reader was dropped, and then the outcome does not matter.
                     let _ = events.send(outcome.map(|image| BuildEvent::Built { image })).await;
                 }
@@ -62,7 +63,7 @@ impl DockerEngine {
 struct Build {
     docker: Docker,
     socket: PathBuf,
-    tag: String,
+    spec: BuildSpec,
 }
 
 /// State of the context stream. The request owns the stream, so the build watches it through this.
@@ -97,28 +98,54 @@ impl ContextWatch {
 
 impl Build {
     /// Builds and tags the image, and returns its id.
-    async fn run(self, options: BuildImageOptions, context: Context, events: &Sender) -> Result<String, EngineError> {
+    async fn run(self, context: Context, events: &Sender) -> Result<String, EngineError> {
+        let id = uuid::Uuid::new_v4().to_string();
+        let _session = Session::open(&self.socket, &id, &self.spec).await?;
+        let mut connection = Connection::open(&self.socket).await?;
         let watch = Arc::new(ContextWatch::default());
-        let body = body_try_stream(watch.watch(context));
-        let mut messages = std::pin::pin!(self.docker.build_image(options, None, Some(body)));
+        let body = http::stream_body(watch.watch(context).boxed());
+        let request = http::post(&path(&self.spec, &id), &[("content-type", "application/x-tar")], body);
+        let response = moving(&watch, connection.send(request)).await?;
+        // A context that failed ends the build, whatever the engine did with the part it received.
+        if let Some(failure) = watch.failure() {
+            return Err(failure);
+        }
+        let response = response.map_err(|error| failure::broken_connection(&self.socket, &error))?;
+        if !response.status().is_success() {
+            return Err(self.refused(http::refusal("build", response).await));
+        }
+        let body = BodyDataStream::new(response.into_body()).map_err(io::Error::other);
+        self.follow(StreamReader::new(body).lines(), &watch, events).await
+    }
+
+    /// Reads the engine's messages to their end.
+    async fn follow<R: AsyncBufRead + Unpin>(
+        &self,
+        mut messages: Lines<R>,
+        watch: &ContextWatch,
+        events: &Sender,
+    ) -> Result<String, EngineError> {
         let mut progress = Progress::default();
         let mut image = None;
         loop {
-            // The id may arrive before the last progress events.
-            let message = match &image {
-                None => next_message(&mut messages, &watch).await?,
-                Some(_) => tokio::time::timeout(SETTLE_DEADLINE, messages.next()).await.unwrap_or(None),
-            };
-            // A context that failed ends the build, whatever the engine did with the part it received.
+            let line = moving(watch, messages.next_line()).await?;
             if let Some(failure) = watch.failure() {
                 return Err(failure);
             }
-            let message = match message {
-                Some(Ok(message)) => message,
-                Some(Err(bollard::errors::Error::DockerStreamError { error })) => return Err(progress.failure(&error)),
-                Some(Err(error)) => return Err(self.refused(error)),
-                None => return self.finish(image).await,
+            let Some(line) = line.map_err(|error| failure::broken_connection(&self.socket, &error))? else {
+                return self.finish(image).await;
             };
+            let message: BuildInfo = match serde_json::from_str(&line) {
+                Ok(message) => message,
+                Err(_) if line.trim().is_empty() => continue,
+                Err(error) => {
+                    let message = format!("the engine sent a message that cannot be read: {error}");
+                    return Err(EngineError::Other { verb: "build", status: None, message });
+                }
+            };
+            if let Some(message) = message.error_detail.and_then(|it| it.message) {
+                return Err(progress.failure(&message));
+            }
             match message.aux {
                 Some(BuildInfoAux::BuildKit(status)) => {
                     for event in progress.apply(status) {
@@ -138,7 +165,7 @@ impl Build {
             let message = "the engine ended the build without an error and without an image".to_owned();
             return Err(EngineError::Other { verb: "build", status: None, message });
         };
-        let (repository, tag) = reference::split(&self.tag);
+        let (repository, tag) = reference::split(&self.spec.tag);
         let options = bollard::query_parameters::TagImageOptionsBuilder::default()
             .repo(repository)
             .tag(tag.unwrap_or_default())
@@ -150,8 +177,8 @@ impl Build {
         }
     }
 
-    fn refused(&self, error: bollard::errors::Error) -> EngineError {
-        match failure::translate(&self.socket, "build", error) {
+    fn refused(&self, error: EngineError) -> EngineError {
+        match error {
             // We choose the tag and it is well-formed. So if the engine refuses before the build begins, the Dockerfile
             // or its path is wrong.
             EngineError::Other { status: Some(400), message, .. } => EngineError::DockerfileInvalid { message },
@@ -160,16 +187,14 @@ impl Build {
     }
 }
 
-/// The next message. An error if, for the whole stall deadline, no message arrived and the engine read no byte of the
+/// What `next` returns. An error if, for the whole stall deadline, it did not end and the engine read no byte of the
 /// context.
-async fn next_message<S>(messages: &mut S, watch: &ContextWatch) -> Result<Option<S::Item>, EngineError>
-where
-    S: Stream<Item = Result<BuildInfo, bollard::errors::Error>> + Unpin,
-{
+async fn moving<T>(watch: &ContextWatch, next: impl Future<Output = T>) -> Result<T, EngineError> {
+    let mut next = std::pin::pin!(next);
     let mut sent = watch.bytes.load(Ordering::Relaxed);
     loop {
-        if let Ok(message) = tokio::time::timeout(STALL_DEADLINE, messages.next()).await {
-            return Ok(message);
+        if let Ok(result) = tokio::time::timeout(STALL_DEADLINE, &mut next).await {
+            return Ok(result);
         }
         let now = watch.bytes.load(Ordering::Relaxed);
         if now == sent {
@@ -197,20 +222,24 @@ fn check_arguments(spec: &BuildSpec) -> Result<(), EngineError> {
     }
 }
 
-fn options(spec: &BuildSpec) -> BuildImageOptions {
+/// The path and query of the request. `session`: the session's id.
+fn path(spec: &BuildSpec, session: &str) -> String {
     let owned = |map: &std::collections::BTreeMap<String, String>| -> HashMap<String, String> {
         map.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     };
-    BuildImageOptionsBuilder::default()
+    let mut options: BuildImageOptions = BuildImageOptionsBuilder::default()
         .t(&spec.tag)
         .dockerfile(&spec.dockerfile)
         .nocache(spec.no_cache)
         .buildargs(&owned(&spec.args))
         .labels(&owned(&spec.labels))
         .version(BuilderVersion::BuilderBuildKit)
-        // Must be unique, or two builds would share one session with the engine.
-        .session(&uuid::Uuid::new_v4().to_string())
-        .build()
+        .session(session)
+        .build();
+    // The additional names of hosts are part of every `RUN` step's key in the build cache, and of no image.
+    options.extrahosts = spec.cache_key.as_ref().map(|key| format!("{key}.cache-key.invalid:127.0.0.1"));
+    let query = serde_urlencoded::to_string(options).expect("the options consist of texts and numbers");
+    format!("/build?{query}")
 }
 
 #[cfg(test)]
@@ -222,8 +251,7 @@ mod tests {
             tag: "a:1".to_owned(),
             dockerfile: "Dockerfile".to_owned(),
             args: [("KEY".to_owned(), value)].into(),
-            no_cache: false,
-            labels: Default::default(),
+            ..Default::default()
         }
     }
 

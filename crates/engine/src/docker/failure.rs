@@ -90,7 +90,7 @@ fn quoted_after(message: &str, marker: &str) -> Option<String> {
     Some(after.split_once('"')?.0.to_owned())
 }
 
-fn broken_connection(socket: &Path, error: &(dyn std::error::Error + 'static)) -> EngineError {
+pub(super) fn broken_connection(socket: &Path, error: &(dyn std::error::Error + 'static)) -> EngineError {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {

@@ -3,13 +3,14 @@
 //! It remembers only what the engine cannot contradict: the size of the host, which networks it has seen, and under
 //! which name a container was created ([`made`]). It acts only on objects whose labels carry this installation's MAC.
 //! It finds them through the engine's *list*, which stays fast when one container hangs, and then uses their ids. It
-//! has no archive endpoint and no way to send raw requests. It runs no shell and no `docker` command on this host; the shells
+//! has no archive endpoint. Only a build sends requests of its own ([`http`]). It runs no shell and no `docker` command on this host; the shells
 //! of consoles run inside containers.
 
 mod build;
 mod changes;
 mod events;
 mod failure;
+mod http;
 mod images;
 mod lifecycle;
 mod logs;
@@ -18,6 +19,7 @@ mod made;
 mod networks;
 mod profile;
 mod progress;
+mod session;
 mod shells;
 mod volumes;
 

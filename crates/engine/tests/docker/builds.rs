@@ -59,6 +59,49 @@ async fn build_arguments_and_the_dockerfiles_path_are_used() {
     assert!(steps(&events, BuildStepState::Done).iter().any(|name| name.contains("RUN say hello")), "{events:?}");
 }
 
+/// Builds with a secret, and returns the image and the events.
+async fn with_secret(world: &World, dockerfile: &str, value: &str, key: &str) -> (String, Vec<BuildEvent>) {
+    let mut spec = world.build_spec("app", false);
+    spec.secrets.insert("TOKEN".into(), Secret::new(value));
+    spec.cache_key = Some(key.into());
+    let files = context(&[("Dockerfile", dockerfile.as_bytes()), ("helper", helper())]);
+    collect(world.engine.build(&spec, files).await.unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_is_mounted_in_the_steps_that_ask_for_it_and_stays_out_of_the_image() {
+    let world = World::new().await;
+    let id = &world.installation.id;
+    let dockerfile = format!(
+        "FROM scratch\nCOPY helper /bin/sh\nRUN --mount=type=secret,id=TOKEN read /run/secrets/TOKEN\n\
+         RUN --mount=type=secret,id=OTHER,target=/other read /other\nRUN read /run/secrets/TOKEN\nRUN say {id}\n"
+    );
+    let value = format!("canary-{id}");
+    let (image, events) = with_secret(&world, &dockerfile, &value, id).await;
+    let output: Vec<_> = events.iter().filter(|it| matches!(it, BuildEvent::Log(_))).collect();
+    let absent = BuildEvent::Log("entity not found".into());
+    assert_eq!(output, [&BuildEvent::Log(value.clone()), &absent, &absent, &BuildEvent::Log(id.clone())]);
+    let history = world.other.image_history(&image).await.unwrap();
+    let config = world.other.inspect_image(&image).await.unwrap();
+    assert!(!format!("{history:?} {config:?}").contains(&value), "{history:?} {config:?}");
+}
+
+#[tokio::test]
+async fn a_step_runs_again_when_the_cache_key_changes() {
+    let world = World::new().await;
+    let id = &world.installation.id;
+    let dockerfile = format!(
+        "FROM scratch\nCOPY helper /bin/sh\nRUN --mount=type=secret,id=TOKEN read /run/secrets/TOKEN\nRUN say {id}\n"
+    );
+    for (value, key, is_cached) in [("one", "1", false), ("one", "1", true), ("two", "2", false), ("one", "1", true)] {
+        let (_, events) = with_secret(&world, &dockerfile, value, &format!("{id}{key}")).await;
+        let state = if is_cached { BuildStepState::Cached } else { BuildStepState::Done };
+        let runs = steps(&events, state).iter().filter(|name| name.contains("RUN")).count();
+        assert_eq!(runs, 2, "{value}: {events:?}");
+        assert_eq!(events.contains(&BuildEvent::Log(value.into())), !is_cached, "{value}: {events:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_failing_step_is_named_with_its_exit_code_and_its_output_came_before() {
     let world = World::new().await;

@@ -17,6 +17,7 @@ fn main() {
         Some("exit") => std::process::exit(rest.parse().expect("a number")),
         Some("env") => println!("{:?}", std::env::var(&rest)),
         Some("args") => println!("{rest}"),
+        Some("read") => println!("{}", std::fs::read_to_string(&rest).unwrap_or_else(|error| error.kind().to_string())),
         Some("long") => println!("{}", "x".repeat(100 * 1024)),
         // Allocates memory and writes to it until it is killed.
         Some("hog") => {

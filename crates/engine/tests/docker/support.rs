@@ -74,9 +74,9 @@ impl World {
         BuildSpec {
             tag: self.tag(what),
             dockerfile: "Dockerfile".into(),
-            args: BTreeMap::new(),
             no_cache,
             labels: BTreeMap::from([(INSTALLATION.to_owned(), self.installation.id.clone())]),
+            ..BuildSpec::default()
         }
     }
 
