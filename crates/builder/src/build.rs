@@ -17,6 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use crate::bases;
 use crate::dockerfile::{BuildPlan, Chosen};
 use crate::recipe::{Cache, Hints, KnownImage, Recipe, identity};
+use crate::variables::Variables;
 
 /// Looks up an image that was built earlier for an identity.
 pub type ImageLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<KnownImage>> + Send + Sync>;
@@ -151,7 +152,16 @@ impl Builder {
         for note in &source_identity.notes {
             log(&describe(note));
         }
-        let identity = identity(&source_identity, &recipe.args);
+        let is_generated = matches!(chosen.plan, BuildPlan::Detected(_));
+        let text = match &chosen.build.dockerfile {
+            DockerfileChoice::Written(text) => text,
+            DockerfileChoice::Default | DockerfileChoice::Path(_) => &source_identity.dockerfile_text,
+        };
+        let variables = Variables::of(&recipe.args, &recipe.secrets, text, is_generated);
+        if let Some(line) = variables.log_line(&recipe.hints.app) {
+            log(&line);
+        }
+        let identity = identity(&source_identity, &recipe.args, variables.identity.as_deref());
         let build_lock = self.build_lock(&identity);
         let mut built_meanwhile = build_lock.lock().await;
         // An image that was built while this call waited for the lock is recent enough for any cache setting.
@@ -173,7 +183,7 @@ impl Builder {
             log(&format!("Nothing to build: {} was built from the same source", found.reference));
             return Ok(built(tagged, false));
         }
-        let image = self.build(recipe, commit, &chosen.build, &source_identity, &identity, &log).await?;
+        let image = self.build(recipe, commit, &chosen.build, &source_identity, variables, &identity, &log).await?;
         *built_meanwhile = Some(image.clone());
         Ok(built(image, true))
     }
@@ -217,11 +227,12 @@ impl Builder {
         commit: &CommitId,
         selection: &Selection,
         source_identity: &Identity,
+        variables: Variables,
         identity: &str,
         log: &LogSink,
     ) -> Result<KnownImage, BuildError> {
         if recipe.cache == Cache::Clear {
-            self.pull_bases(&source_identity.dockerfile_text, &recipe.args, log).await;
+            self.pull_bases(&source_identity.dockerfile_text, &variables.args, log).await;
         }
         let on_note = {
             let log = log.clone();
@@ -232,10 +243,12 @@ impl Builder {
         let spec = BuildSpec {
             tag: reference.clone(),
             dockerfile: context.dockerfile,
-            args: recipe.args.clone(),
+            args: variables.args,
+            cache_key: (!variables.secrets.is_empty()).then(|| recipe.secrets.key.clone()),
+            secrets: variables.secrets,
+            logins: BTreeMap::new(),
             no_cache: recipe.cache == Cache::Clear,
             labels: recipe.labels.clone(),
-            ..BuildSpec::default()
         };
         log(&format!("Building {reference}{}", if spec.no_cache { " without the build cache" } else { "" }));
         // The engine only reports that the context stream failed; the reason is kept here.

@@ -117,6 +117,7 @@ mod tests {
             run_command: None,
             output_dir: None,
             build_args: Vec::new(),
+            build_secrets: Vec::new(),
             cache_scope: format!("cache-of-{app}"),
         }
     }

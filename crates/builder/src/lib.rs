@@ -3,6 +3,7 @@
 //!
 //! - [`recipe`]: what to build, and its identity;
 //! - [`dockerfile`]: the Dockerfile of the repository, or one for the detected language;
+//! - [`variables`]: how the build gets the variables of the component;
 //! - [`bases`]: the base images of a Dockerfile;
 //! - [`build`]: the steps of a build, with a streaming log.
 //!
@@ -14,7 +15,8 @@ mod bases;
 mod build;
 mod dockerfile;
 mod recipe;
+mod variables;
 
 pub use build::{BuildError, Builder, Built, ImageLookup, LogSink};
 pub use dockerfile::BuildPlan;
-pub use recipe::{Cache, Hints, KnownImage, Recipe};
+pub use recipe::{BuildSecrets, Cache, Hints, KnownImage, Recipe};

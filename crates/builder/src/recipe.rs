@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use detect::{Bases, Request};
+use engine::Secret;
 use sha2::{Digest, Sha256};
 use source::{GitRef, RepoUrl, Selection};
 
@@ -17,8 +18,10 @@ pub struct Recipe {
     pub selection: Selection,
     /// For the detection of a language, if the selection names no Dockerfile.
     pub hints: Hints,
-    /// Build arguments. Not for secrets: they would remain in the image's history.
+    /// Build arguments. They remain in the image's history.
     pub args: BTreeMap<String, String>,
+    /// Secret variables.
+    pub secrets: BuildSecrets,
     /// What may be reused of earlier builds.
     pub cache: Cache,
     /// The result is tagged `<repository>:<first 16 digits of its identity>-<tag_suffix>`.
@@ -27,6 +30,18 @@ pub struct Recipe {
     pub tag_suffix: String,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
+}
+
+/// The secret variables of a build.
+#[derive(Debug, Clone, Default)]
+pub struct BuildSecrets {
+    /// The values by name. Steps can mount them as files.
+    pub values: BTreeMap<String, Secret>,
+    /// A keyed hash of the names and values, of at most 63 lowercase letters and digits. A build whose secrets changed has
+    /// another one, so its steps run again.
+    pub key: String,
+    /// Whether a Dockerfile of the repository also gets them as build arguments. They remain in the image's history then.
+    pub as_arguments: bool,
 }
 
 /// What the app spec says about the component, for the detection of its language. See [`Request`] for the fields.
@@ -48,6 +63,8 @@ pub struct Hints {
     pub output_dir: Option<String>,
     /// The names of the build arguments.
     pub build_args: Vec<String>,
+    /// The names of the secret variables.
+    pub build_secrets: Vec<String>,
     /// Begins the ids of cache mounts.
     pub cache_scope: String,
 }
@@ -60,7 +77,7 @@ impl Hints {
             run_command: self.run_command.as_deref(),
             output_dir: self.output_dir.as_deref(),
             build_args: self.build_args.iter().map(String::as_str).collect(),
-            // Without secrets, because builds get none.
+            build_secrets: self.build_secrets.iter().map(String::as_str).collect(),
             ..Request::new(&self.component, self.kind, bases)
         }
     }
@@ -86,12 +103,17 @@ pub struct KnownImage {
     pub reference: String,
 }
 
-/// The identity of a build, from the source's identity and the build arguments. 64 hexadecimal digits.
-pub(crate) fn identity(source: &source::Identity, args: &BTreeMap<String, String>) -> String {
+/// The identity of a build, from the source's identity, the build arguments without secrets, and what distinguishes the
+/// secrets. 64 hexadecimal digits.
+pub(crate) fn identity(source: &source::Identity, args: &BTreeMap<String, String>, secrets: Option<&str>) -> String {
     let mut hash = Sha256::new();
     hash.update(b"boatyard build 1");
+    let source = source.hash();
+    let args = args.iter().flat_map(|(key, value)| [key.as_str(), value]);
+    // A variable cannot have this name.
+    let secrets = secrets.iter().flat_map(|secrets| ["the secrets", secrets]);
     // Fields are length-prefixed, so different lists of fields cannot have the same encoding.
-    for field in std::iter::once(&source.hash()).chain(args.iter().flat_map(|(key, value)| [key, value])) {
+    for field in std::iter::once(source.as_str()).chain(args).chain(secrets) {
         hash.update((field.len() as u64).to_be_bytes());
         hash.update(field.as_bytes());
     }

@@ -240,6 +240,10 @@ impl Control for FakeControl {
         Ok(samples::rollback_check(self.deployments.iter().any(|it| it.id == *to)))
     }
 
+    async fn set_secret_build_arguments(&self, _: &AppId, allowed: bool) -> Result<(), ControlError> {
+        self.record(format!("set_secret_build_arguments {allowed}"))
+    }
+
     async fn commit_rollback(&self, _: &AppId) -> Result<(), ControlError> {
         self.record("commit_rollback".into())
     }

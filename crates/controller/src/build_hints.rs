@@ -1,16 +1,15 @@
 //! What the detection of a language reads in an app spec.
 
-use std::collections::BTreeMap;
-
 use app_spec::{AppSpec, Component};
 use builder::Hints;
 use detect::Kind;
+use rollout::sources::BuildVariables;
 
-/// The hints of a component. `args`: its build arguments. `cache_scope`: begins the ids of its cache mounts. `None`: it is not built.
+/// The hints of a component. `variables`: those of its build. `cache_scope`: begins the ids of its cache mounts. `None`: it is not built.
 pub(crate) fn build_hints(
     spec: &AppSpec,
     component: Component<'_>,
-    args: &BTreeMap<String, String>,
+    variables: &BuildVariables,
     cache_scope: &str,
 ) -> Option<Hints> {
     let common = component.common()?;
@@ -29,7 +28,8 @@ pub(crate) fn build_hints(
         build_command: given(&common.build_command),
         run_command: given(&common.run_command),
         output_dir: None,
-        build_args: args.keys().cloned().collect(),
+        build_args: variables.args.keys().cloned().collect(),
+        build_secrets: variables.secrets.keys().cloned().collect(),
         cache_scope: cache_scope.to_owned(),
     })
 }

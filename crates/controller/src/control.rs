@@ -133,6 +133,10 @@ pub trait Control: Send + Sync + 'static {
     /// Undoes the rollback that the app is pinned to: deploys the newest spec from before. Errors: the app is not pinned.
     async fn revert_rollback(&self, app: &AppId, caller: &Caller) -> Result<DeploymentView, ControlError>;
 
+    /// Sets whether Dockerfiles of the app's repositories get secret variables as build arguments, which stay readable in the
+    /// image's history. Starts no deployment.
+    async fn set_secret_build_arguments(&self, app: &AppId, allowed: bool) -> Result<(), ControlError>;
+
     /// Returns an app's deployments, newest first.
     async fn deployments(&self, app: &AppId, page: PageQuery) -> Result<Page<DeploymentView>, ControlError>;
 

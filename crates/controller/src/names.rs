@@ -91,6 +91,7 @@ mod tests {
             generation: 0,
             kept: None,
             pinned: None,
+            secret_build_arguments: false,
             newer: Default::default(),
         }
     }

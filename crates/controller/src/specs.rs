@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use app_spec::{AppSpec, SecretText};
 use data_dir::Sealer;
-use rollout::ids::AppId;
+use rollout::ids::{AppId, ComponentName};
+use rollout::sources::Origin;
 use serde_json::Value;
 
 /// Opens and seals the specs of one app. A sealed text is bound to its app and cannot be opened for another one.
@@ -67,6 +68,11 @@ impl<'a> Specs<'a> {
         })
     }
 
+    /// Where a component's image comes from under this spec.
+    pub fn origin(&self, spec: &AppSpec, component: &ComponentName) -> Option<Origin> {
+        Origin::of(spec, component, &|text| hash_build_secrets(self.sealer, text))
+    }
+
     fn unseal(&self, spec: &mut AppSpec) {
         spec.unseal(&|_, text| self.opened(text));
     }
@@ -87,4 +93,11 @@ impl<'a> Specs<'a> {
         let plain = self.sealer.open(&self.place, text).ok()?;
         String::from_utf8(plain).ok().map(SecretText::new)
     }
+}
+
+/// A keyed hash for the secrets of builds. It does not depend on the app, so that apps share images.
+pub(crate) fn hash_build_secrets(sealer: &Sealer, text: &str) -> String {
+    let mut hash = sealer.keyed_hash("build-secrets", text.as_bytes());
+    hash.truncate(32);
+    hash
 }

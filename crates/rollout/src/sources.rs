@@ -15,7 +15,7 @@ use crate::queue::Build;
 pub struct Origin {
     /// The repository and branch, or the image and tag.
     pub source: String,
-    /// What the build reads besides the commit: directory, Dockerfile and build arguments.
+    /// What the build reads besides the commit: directory, Dockerfile and variables.
     pub inputs: String,
 }
 
@@ -31,21 +31,21 @@ pub enum Version {
 }
 
 impl Origin {
-    /// The origin of a component's image under this spec. `None` if the component has no source.
-    pub fn of(spec: &AppSpec, component: &ComponentName) -> Option<Self> {
+    /// The origin of a component's image under this spec. `hash_secret`: a keyed hash. `None` if the component has no
+    /// source.
+    pub fn of(spec: &AppSpec, component: &ComponentName, hash_secret: &dyn Fn(&str) -> String) -> Option<Self> {
         let holder = spec.component(component.as_str())?;
         let common = holder.common()?;
         let (source, inputs) = match (&common.source, common.source.repository()) {
             (Source::Image(image), _) => (vec!["image".into(), image_reference(image)], Vec::new()),
             (_, Some((address, branch))) => {
-                let args = args(spec, component, Scope::Build, &Facts::default())
-                    .0
-                    .into_iter()
-                    .flat_map(|(key, value)| [key, value]);
+                let variables = variables(spec, component, Scope::Build, &Facts::default());
+                let secrets = variables.secrets_hash(hash_secret).map(|hash| ["secrets".to_owned(), hash]);
+                let args = variables.args.into_iter().flat_map(|(key, value)| [key, value]);
                 let settings =
                     [vec![common.source_dir()], listed(common.dockerfile_path()), detection(common)].concat();
                 let source = [vec!["git".into(), address], listed(branch.map(str::to_owned))].concat();
-                (source, settings.into_iter().chain(args).collect())
+                (source, settings.into_iter().chain(args).chain(secrets.into_iter().flatten()).collect())
             }
             (_, None) => return None,
         };
@@ -88,27 +88,41 @@ pub fn version(build: Build, previous: Option<&Origin>, wanted: Option<&Origin>)
     }
 }
 
-/// Build-scope variables as build arguments, and the names of the secrets among them, which are left out: build
-/// arguments stay in the image's history. As on App Platform, references have values unless the spec names a Dockerfile.
-pub fn build_args(spec: &AppSpec, component: &ComponentName, facts: &Facts) -> (BTreeMap<String, String>, Vec<String>) {
+/// The variables of a component's build.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct BuildVariables {
+    /// Variables without secrets. They may be build arguments, which stay in the image's history.
+    pub args: BTreeMap<String, String>,
+    /// Variables that are secrets, or contain one.
+    pub secrets: BTreeMap<String, String>,
+}
+
+impl BuildVariables {
+    /// A hash of the names and values of all secrets. `hash`: a keyed hash of one text. `None`: there are none.
+    pub fn secrets_hash(&self, hash: &dyn Fn(&str) -> String) -> Option<String> {
+        let mut text = String::new();
+        for part in self.secrets.iter().flat_map(|(key, value)| [key, value]) {
+            text.push_str(&format!("{}:{part}", part.len()));
+        }
+        (!self.secrets.is_empty()).then(|| hash(&text))
+    }
+}
+
+/// The build-scope variables. As on App Platform, references have values unless the spec names a Dockerfile.
+pub fn build_variables(spec: &AppSpec, component: &ComponentName, facts: &Facts) -> BuildVariables {
     let common = spec.component(component.as_str()).and_then(|it| it.common());
     let scope = match common.is_some_and(|it| it.dockerfile_path.is_some()) {
         true => Scope::Build,
         false => Scope::DetectedBuild,
     };
-    args(spec, component, scope, facts)
+    variables(spec, component, scope, facts)
 }
 
-fn args(
-    spec: &AppSpec,
-    component: &ComponentName,
-    scope: Scope,
-    facts: &Facts,
-) -> (BTreeMap<String, String>, Vec<String>) {
+fn variables(spec: &AppSpec, component: &ComponentName, scope: Scope, facts: &Facts) -> BuildVariables {
     let environment = resolve_envs(spec, component.as_str(), scope, facts).unwrap_or_default();
-    let (secrets, given): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);
-    let given = given.into_iter().map(|(key, value)| (key, value.text));
-    (given.collect(), secrets.into_iter().map(|(key, _)| key).collect())
+    let (secrets, args): (Vec<_>, Vec<_>) = environment.vars.into_iter().partition(|(_, value)| value.secret);
+    let texts = |all: Vec<(String, app_spec::ResolvedValue)>| all.into_iter().map(|(key, value)| (key, value.text));
+    BuildVariables { args: texts(args).collect(), secrets: texts(secrets).collect() }
 }
 
 /// Length-prefixed, so that two different lists never have the same input.
@@ -138,7 +152,7 @@ mod tests {
     fn origin(component: &str) -> Origin {
         let text = format!("name: shop\nservices: [{component}]\n");
         let spec = AppSpec::from_yaml(&text).expect("the test's spec is good").spec;
-        Origin::of(&spec, &"web".into()).expect("it has a source")
+        Origin::of(&spec, &"web".into(), &|secret| format!("hash of {secret}")).expect("it has a source")
     }
 
     #[test]
@@ -148,6 +162,9 @@ mod tests {
             let text = if GIT.contains(from) { GIT } else { IMAGE };
             assert!(text.contains(from), "{from}");
             (origin(text), origin(&text.replace(from, to)))
+        };
+        let with_secret = |value: &str| {
+            GIT.replace("{name: web,", &format!("{{name: web, envs: [{{key: T, value: {value}, type: SECRET}}],"))
         };
         let (same, moved) = ((origin(GIT), origin(GIT)), (origin(GIT), origin(IMAGE)));
         let cases = [
@@ -167,6 +184,8 @@ mod tests {
                 edited("{name: web,", "{name: web, envs: [{key: A, value: b, scope: BUILD_TIME}],"),
                 KeptCommit,
             ),
+            ("another secret of the build", (origin(&with_secret("one")), origin(&with_secret("two"))), KeptCommit),
+            ("the same secret of the build", (origin(&with_secret("one")), origin(&with_secret("one"))), KeptImage),
             (
                 "another variable of the running process",
                 edited("{name: web,", "{name: web, envs: [{key: A, value: b, scope: RUN_TIME}],"),

@@ -57,6 +57,9 @@ pub struct App {
     /// The rollback that waits for a commit or a revert. Until then the app takes no new deployment except restarts.
     #[serde(default)]
     pub pinned: Option<DeploymentId>,
+    /// Whether Dockerfiles of the repository get secret variables as build arguments.
+    #[serde(default)]
+    pub secret_build_arguments: bool,
 }
 
 impl App {

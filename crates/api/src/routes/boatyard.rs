@@ -31,6 +31,18 @@ pub(super) async fn timeline(
     Ok(Json(json!({ "timeline": timeline })))
 }
 
+/// Sets whether Dockerfiles of the repositories get secrets as build arguments: `{"as_arguments": true}`.
+pub(super) async fn set_build_secrets(
+    access: Access,
+    PathParams(app): PathParams<String>,
+    content: RequestBody,
+) -> JsonResult {
+    let view = access.app(&app).await?;
+    let as_arguments = content.any(&["as_arguments"])?;
+    access.control.set_secret_build_arguments(&view.id, as_arguments).await?;
+    Ok(Json(json!({ "build_secrets": { "as_arguments": as_arguments } })))
+}
+
 /// Containers, networks and routes that no record explains.
 pub(super) async fn unknown(access: Access) -> JsonResult {
     Ok(Json(json!({ "unknown": access.control.unknown().await? })))

@@ -146,6 +146,12 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/boatyard/apps/{app}/status", Needs::Read, get(boatyard::status)),
         route("POST", "/v2/boatyard/apps/{app}/detect", Needs::Write("detect"), post(detect::of_app)),
         route("GET", "/v2/boatyard/apps/{app}/deployments/{deployment}/timeline", Needs::Read, get(boatyard::timeline)),
+        route(
+            "PUT",
+            "/v2/boatyard/build-secrets/{app}",
+            Needs::AdminWrite("set build secrets"),
+            put(boatyard::set_build_secrets),
+        ),
         route("POST", "/v2/boatyard/down", Needs::AdminWrite("down"), post(boatyard::down)),
         route("GET", "/v2/boatyard/unknown", Needs::AdminRead, get(boatyard::unknown)),
         route(

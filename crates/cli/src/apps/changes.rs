@@ -180,6 +180,24 @@ pub async fn cancel(client: &Client, app: &str, deployment: &str, output: &Outpu
     printed(DEPLOYMENTS, canceled, output, Exit::Done)
 }
 
+/// Sets whether Dockerfiles of the app's repositories get secrets as build arguments.
+pub async fn set_build_secrets(client: &Client, app: &str, as_arguments: bool) -> anyhow::Result<Exit> {
+    let path = format!("/v2/boatyard/build-secrets/{}", path_segment(app));
+    client.put(&path, &json!({ "as_arguments": as_arguments })).await?;
+    let rebuild = format!("To build again: boatyard apps create-deployment {app} --force-rebuild");
+    output::note(&match as_arguments {
+        true => format!(
+            "Warning: Dockerfiles of {app} get its secrets as build arguments from the next build on. Everyone who has such an \
+             image can read them in its history. {rebuild}"
+        ),
+        false => format!(
+            "Dockerfiles of {app} get no secrets as build arguments from the next build on. Images that were built with them \
+             still contain them: replace the secrets. {rebuild}"
+        ),
+    });
+    Ok(Exit::Done)
+}
+
 pub async fn delete(client: &Client, app: &str, force: bool) -> anyhow::Result<Exit> {
     if !force && !confirmed(&format!("Delete app {app}? The volumes of its databases are kept. (y/N) "))? {
         bail!("nothing was deleted");

@@ -61,6 +61,7 @@ pub async fn run(command: Apps, connection: &Connection) -> anyhow::Result<Exit>
             queries::get_deployment(&client()?, &app, &deployment, waiting, &output).await
         }
         Apps::ListInstances { app, output } => queries::list_instances(&client()?, &app, &output).await,
+        Apps::BuildSecrets { app, as_arguments } => changes::set_build_secrets(&client()?, &app, as_arguments).await,
         Apps::ListAlerts { app, output } => alerts::list(&client()?, &app, &output).await,
         Apps::UpdateAlertDestinations { app, alert, app_alert_destinations, output } => {
             let destinations = alerts::read_destinations(&app_alert_destinations)?;

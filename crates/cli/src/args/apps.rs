@@ -183,6 +183,26 @@ pub enum Apps {
         #[arg(long, value_name = "DEPLOYMENT")]
         deployment: Option<String>,
     },
+    /// Choose how Dockerfiles of the app's repositories get its secret variables
+    ///
+    /// Builds get secrets as files, which a step mounts: RUN --mount=type=secret,id=NAME cat /run/secrets/NAME. With
+    /// --as-arguments, a Dockerfile of the repository also gets them as build arguments. Everyone who has the image can then
+    /// read them in its history.
+    BuildSecrets {
+        /// Name or id
+        app: String,
+        /// Also give secrets as build arguments; false ends that
+        #[arg(
+            long,
+            required = true,
+            action = clap::ArgAction::Set,
+            num_args = 0..=1,
+            default_missing_value = "true",
+            require_equals = true,
+            value_name = "true|false"
+        )]
+        as_arguments: bool,
+    },
     /// List an app's alerts, which are stored but not sent
     #[command(visible_alias = "la")]
     ListAlerts {

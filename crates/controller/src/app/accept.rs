@@ -73,8 +73,19 @@ impl AppTask {
             AppCommand::CancelJob { deployment, job, reply } => {
                 drop(reply.send(self.cancel_job(&deployment, &job).await));
             }
+            AppCommand::SetSecretBuildArguments { allowed, reply } => {
+                drop(reply.send(self.set_secret_build_arguments(allowed).await));
+            }
             AppCommand::Delete { reply } => drop(reply.send(self.delete().await)),
         }
+    }
+
+    /// See [`App::secret_build_arguments`]. Builds that have begun are not affected.
+    async fn set_secret_build_arguments(&mut self, allowed: bool) -> Result<(), ControlError> {
+        self.check_not_deleted()?;
+        info!(allowed, "secrets as build arguments");
+        let app = App { secret_build_arguments: allowed, ..self.cx.records.app.clone() };
+        Ok(self.cx.commit(vec![Change::App(app)]).await?)
     }
 
     /// A deleted app takes no requests, even while its containers are still being removed.

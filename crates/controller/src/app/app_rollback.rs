@@ -11,7 +11,6 @@ use rollout::app_rollback::{
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::queue::Request;
-use rollout::sources::Origin;
 use store::records::{
     App, AppRollback, AppState, BeforeRollback, Change, Deployment, Image, RollbackAction, ServedVersion,
 };
@@ -197,7 +196,8 @@ pub(super) fn conflict(records: &Records, deployment: &Deployment) -> Option<Fai
 /// A return to exactly what a deployment brought.
 pub(crate) fn return_to(specs: &Specs<'_>, target: &Deployment) -> AppRollback {
     let spec = specs.open(&target.spec).unwrap_or_default();
-    let images = target.images.iter().map(|(name, image)| (name.clone(), with_origin(image, &spec, name))).collect();
+    let images =
+        target.images.iter().map(|(name, image)| (name.clone(), with_origin(specs, image, &spec, name))).collect();
     AppRollback {
         action: RollbackAction::Rollback,
         to: Some(ServedVersion { deployment: target.id.clone(), number: target.number, images }),
@@ -212,7 +212,7 @@ pub(super) fn before_rollback(state: &AppState, specs: &Specs<'_>) -> Option<Bef
     let serving = serving_images(state).into_iter();
     let images = serving.map(|(name, (deployment, image))| {
         let spec = specs.open(&deployment.spec).unwrap_or_default();
-        (name.clone(), with_origin(image, &spec, name))
+        (name.clone(), with_origin(specs, image, &spec, name))
     });
     let version = ServedVersion { deployment: active.id.clone(), number: active.number, images: images.collect() };
     let is_exact = state.app.kept.is_none() && same_spec(specs, &active.spec, &state.app.spec);
@@ -367,7 +367,7 @@ fn database_configs(spec: &AppSpec) -> Vec<DatabaseConfig> {
 }
 
 /// Images of older versions have no origin; then the spec of their deployment has it.
-fn with_origin(image: &Image, spec: &AppSpec, component: &ComponentName) -> Image {
-    let origin = image.origin.clone().or_else(|| Origin::of(spec, component));
+fn with_origin(specs: &Specs<'_>, image: &Image, spec: &AppSpec, component: &ComponentName) -> Image {
+    let origin = image.origin.clone().or_else(|| specs.origin(spec, component));
     Image { origin, ..image.clone() }
 }

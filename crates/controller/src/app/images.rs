@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use app_spec::{AppSpec, Common, Component, Facts, ImageSource, Source};
-use builder::{BuildError, Cache, ImageLookup, KnownImage, LogSink, Recipe};
+use app_spec::{AppSpec, Common, Component, ImageSource, Source};
+use builder::{BuildError, BuildSecrets, Cache, ImageLookup, KnownImage, LogSink, Recipe};
+use engine::Secret;
 use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::Build;
-use rollout::sources::{Version, build_args};
+use rollout::sources::{Version, build_variables};
 use source::{CommitId, GitRef, Selection, SourceError};
 use store::StoreError;
 use store::records::{BuiltImage, Change, Deployment, Image};
@@ -22,6 +23,7 @@ use super::{Shared, app_rollback, restart, secret_values};
 use crate::build_hints::build_hints;
 use crate::clock;
 use crate::redact::Secrets;
+use crate::specs::hash_build_secrets;
 
 type Key = (DeploymentId, ComponentName);
 
@@ -115,11 +117,6 @@ impl Images {
         // No revision contains the secrets of the new spec yet.
         let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec)].concat());
         let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, append);
-        if let Ok(Work::Resolve(_) | Work::Keep(_, _, None)) = &work
-            && let Some(withheld) = withheld(spec, &component)
-        {
-            sink(&withheld);
-        }
         let (shared, origin) = (cx.shared.clone(), sourcing.origin);
         cx.actions.begin(Subject::Image(id.clone(), component.clone()), async move {
             let result = match work {
@@ -296,15 +293,20 @@ fn recipe(
     let dockerfile = common.dockerfile_path();
     let selection =
         Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
-    let (args, _) = build_args(spec, component, &build_facts(&cx.shared, &cx.records.app, &deployment.commits));
+    let variables = build_variables(spec, component, &build_facts(&cx.shared, &cx.records.app, &deployment.commits));
     let repository = cx.shared.names.repository(&cx.records.app.id, component);
     let labels = BTreeMap::from([("io.boatyard.image".to_owned(), cx.records.app.id.to_string())]);
     Ok(Recipe {
         repo,
         git_ref,
         selection,
-        hints: build_hints(spec, holder, &args, &repository).ok_or("it has nothing to build")?,
-        args,
+        hints: build_hints(spec, holder, &variables, &repository).ok_or("it has nothing to build")?,
+        secrets: BuildSecrets {
+            key: variables.secrets_hash(&|text| hash_build_secrets(&cx.shared.sealer, text)).unwrap_or_default(),
+            values: variables.secrets.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),
+            as_arguments: cx.records.app.secret_build_arguments,
+        },
+        args: variables.args,
         cache: match deployment.request.build {
             Build::Frozen | Build::KeepSources | Build::Recorded | Build::Reuse => Cache::ReuseImage,
             Build::Force => Cache::ReuseSteps,
@@ -425,18 +427,6 @@ fn kept_is_gone(app: &str, from: KeptFrom, message: String) -> String {
             message.trim_end_matches('.')
         ),
     }
-}
-
-/// A line of the build log that names the secrets that a person may expect in the build.
-fn withheld(spec: &AppSpec, component: &ComponentName) -> Option<String> {
-    let (_, secrets) = build_args(spec, component, &Facts::default());
-    (!secrets.is_empty()).then(|| {
-        format!(
-            "Not given to the build: {}. A build argument stays readable in the image's history, and these are secrets. \
-             The component gets them when it runs, if their scope includes that",
-            secrets.join(", ")
-        )
-    })
 }
 
 async fn build(shared: &Shared, recipe: &Recipe, commit: &CommitId, sink: LogSink) -> Result<ImageReady, BuildError> {

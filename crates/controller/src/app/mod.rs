@@ -149,6 +149,7 @@ pub(crate) enum AppCommand {
     RevertRollback { caller: Caller, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     Cancel { deployment: DeploymentId, reply: oneshot::Sender<Result<Deployment, ControlError>> },
     CancelJob { deployment: DeploymentId, job: ComponentName, reply: oneshot::Sender<Result<(), ControlError>> },
+    SetSecretBuildArguments { allowed: bool, reply: oneshot::Sender<Result<(), ControlError>> },
     Delete { reply: oneshot::Sender<Result<(), ControlError>> },
 }
 

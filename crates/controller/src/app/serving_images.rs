@@ -54,7 +54,7 @@ pub(crate) fn sourcing(
     spec: &AppSpec,
     component: &ComponentName,
 ) -> Sourcing {
-    let wanted = Origin::of(spec, component);
+    let wanted = specs.origin(spec, component);
     let rollback = rollback.filter(|_| build == Build::Recorded);
     if let Some((rollback, to)) = rollback.and_then(|it| Some((it, it.to.as_ref()?))) {
         let image = to.images.get(component);
@@ -70,7 +70,7 @@ pub(crate) fn sourcing(
     let serving = serving_images(state).remove(component);
     let served = serving.and_then(|(deployment, image)| {
         // Images of older versions have no origin.
-        let of_spec = || Origin::of(&specs.open(&deployment.spec)?, component);
+        let of_spec = || specs.origin(&specs.open(&deployment.spec)?, component);
         Some((image, image.origin.clone().or_else(of_spec)?))
     });
     let version = version(build, served.as_ref().map(|(_, origin)| origin), wanted.as_ref());

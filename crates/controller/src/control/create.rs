@@ -127,6 +127,7 @@ impl Controller {
             generation: 0,
             kept: None,
             pinned: None,
+            secret_build_arguments: false,
             newer: Default::default(),
         })
     }

@@ -121,6 +121,10 @@ impl Control for Controller {
         self.check_rollback(app, to).await
     }
 
+    async fn set_secret_build_arguments(&self, app: &AppId, allowed: bool) -> Result<(), ControlError> {
+        self.send_command(app, |reply| AppCommand::SetSecretBuildArguments { allowed, reply }).await
+    }
+
     async fn commit_rollback(&self, app: &AppId) -> Result<(), ControlError> {
         self.commit_pinned(app).await
     }

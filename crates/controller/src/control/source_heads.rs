@@ -7,7 +7,7 @@ use app_spec::{AppSpec, Component, Facts, Source};
 use builder::BuildPlan;
 use futures::{StreamExt, stream};
 use rollout::ids::{AppId, ComponentName};
-use rollout::sources::build_args;
+use rollout::sources::build_variables;
 use rollout::time::Timestamp;
 use source::{CommitId, GitRef, RepoUrl, Resolved, Selection};
 use tokio::time::{Instant, timeout_at};
@@ -129,8 +129,8 @@ impl Controller {
         component: Component<'_>,
     ) -> Result<Option<BuildPlanView>, String> {
         // The caches of an app that people name are named after it.
-        let (args, _) = build_args(spec, &component.name().into(), &Facts::default());
-        let hints = build_hints(spec, component, &args, &spec.name);
+        let variables = build_variables(spec, &component.name().into(), &Facts::default());
+        let hints = build_hints(spec, component, &variables, &spec.name);
         let Some((common, hints)) = component.common().zip(hints) else { return Ok(None) };
         let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
         let selection = selection.map_err(|error| error.to_string())?;

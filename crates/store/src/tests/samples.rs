@@ -71,6 +71,7 @@ pub(super) fn app(id: &str, network: u32) -> App {
         generation: 0,
         kept: None,
         pinned: None,
+        secret_build_arguments: false,
         newer: Newer::default(),
     }
 }
