@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, Transaction, ffi, params, params_from_iter};
 use crate::audit;
 use crate::error::{DbError, StoreError};
 use crate::records::{
-    AlertDestinations, App, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME, Idempotency, Instance,
-    Revision, Session, Token,
+    AlertDestinations, App, BuiltImage, Change, Database, Deployment, HostLogin, IDEMPOTENCY_LIFETIME, Idempotency,
+    Instance, Revision, Session, Token,
 };
 use crate::table::Table;
 use crate::transitions;
@@ -53,6 +53,8 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         Change::ForgetToken(id) => delete::<Token>(tx, &[id]),
         Change::Session(session) => put(tx, sealer, session),
         Change::ForgetSession(id) => delete::<Session>(tx, &[id]),
+        Change::HostLogin(login) => put(tx, sealer, login),
+        Change::ForgetHostLogin(kind, host) => delete::<HostLogin>(tx, &[kind.as_str(), host]),
         Change::Audit(entry) => audit::add(tx, entry),
     }
 }

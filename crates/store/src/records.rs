@@ -1,9 +1,10 @@
 //! The records: one struct for each table. Keys are columns and the rest is a JSON body, so a new field needs no migration.
 //!
-//! No secret is stored in clear text: specs contain sealed `EV[…]` values, and the bodies of revisions, databases and alert
-//! destinations are sealed.
+//! No secret is stored in clear text: specs contain sealed `EV[…]` values, and the bodies of revisions, databases, alert
+//! destinations and logins for hosts are sealed.
 
 mod access;
+mod host_login;
 mod rollback;
 mod transition;
 
@@ -12,6 +13,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 pub use access::{AUDIT_ROWS, Actor, AuditEntry, Session, Token, TokenApp, TokenScope};
+pub use host_login::{HostLogin, LoginKind};
 pub use rollback::{AppRollback, BeforeRollback, RollbackAction, ServedVersion};
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName, RevisionId};
@@ -421,6 +423,8 @@ pub enum Change {
     Session(Session),
     /// Deletes the session of the panel with this id.
     ForgetSession(String),
+    HostLogin(HostLogin),
+    ForgetHostLogin(LoginKind, String),
     /// Deletes the oldest rows beyond [`AUDIT_ROWS`].
     Audit(Box<AuditEntry>),
 }

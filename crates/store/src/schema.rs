@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("sql/0005_tokens.sql"),
     include_str!("sql/0006_transitions.sql"),
     include_str!("sql/0007_sessions.sql"),
+    include_str!("sql/0008_host_logins.sql"),
 ];
 
 /// Migrates the database at `path` to the schema after the last migration.

@@ -24,8 +24,8 @@ use crate::open_files::OpenFiles;
 use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
-    AlertDestinations, App, AppState, AuditEntry, BuiltImage, Change, Database, Deployment, IDEMPOTENCY_LIFETIME,
-    Instance, JobRun, Revision, Session, Token,
+    AlertDestinations, App, AppState, AuditEntry, BuiltImage, Change, Database, Deployment, HostLogin,
+    IDEMPOTENCY_LIFETIME, Instance, JobRun, LoginKind, Revision, Session, Token,
 };
 use crate::schema;
 use crate::table::Table;
@@ -292,6 +292,17 @@ impl Store {
         self.read(|tx| tx.many("ORDER BY id", [])).await
     }
 
+    /// All logins for other hosts, by host and kind.
+    pub async fn host_logins(&self) -> Result<Vec<HostLogin>, StoreError> {
+        self.read(|tx| tx.many("ORDER BY host, kind", [])).await
+    }
+
+    /// The login of this kind for a host.
+    pub async fn host_login(&self, kind: LoginKind, host: &str) -> Result<Option<HostLogin>, StoreError> {
+        let host = host.to_owned();
+        self.read(move |tx| tx.one("WHERE kind = ?1 AND host = ?2", [kind.as_str(), &host])).await
+    }
+
     /// A page of the audit trail, newest first, and the number of all rows. `app`: only rows of the apps with this id or
     /// name, including deleted ones.
     pub async fn audit(
@@ -469,6 +480,8 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::ForgetToken(id) => damaged.clear(Token::NAME, id),
         Change::Session(it) => put(damaged, it),
         Change::ForgetSession(id) => damaged.clear(Session::NAME, id),
+        Change::HostLogin(it) => put(damaged, it),
+        Change::ForgetHostLogin(kind, host) => damaged.clear(HostLogin::NAME, &format!("{}/{host}", kind.as_str())),
         Change::ForgetApp(_) => damaged.clear_all(),
         Change::Transition(_) | Change::Idempotency(_) | Change::Audit(_) => {}
     }

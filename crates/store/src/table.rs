@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::records::{
-    AlertDestinations, App, BuiltImage, Database, Deployment, Instance, JobRun, Revision, Session, Token,
+    AlertDestinations, App, BuiltImage, Database, Deployment, HostLogin, Instance, JobRun, Revision, Session, Token,
 };
 
 /// A record with a table. A row has the key columns, further columns that queries need, and the record as JSON in `body`.
@@ -83,6 +83,9 @@ table!(Token, "tokens", ["id"], sealed: false,
 table!(Session, "sessions", ["id"], sealed: false,
     |it| vec![&it.id],
     |it| vec![text("hash", &it.hash)]);
+table!(HostLogin, "host_logins", ["kind", "host"], sealed: true,
+    |it| vec![it.kind.as_str(), &it.host],
+    |_| vec![]);
 
 fn text(column: &'static str, value: &impl ToString) -> (&'static str, Value) {
     (column, value.to_string().into())

@@ -5,6 +5,7 @@ mod bandwidth;
 mod damaged_rows;
 mod directory;
 mod durability;
+mod host_logins;
 mod migrations;
 mod refused_changes;
 mod round_trip;

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use crate::Store;
 use crate::records::{
-    Actor, AlertDestinations, App, BuiltImage, Change, Database, Deployment, Instance, InstanceTransition, JobRun,
-    Newer, Record, Restarts, Revision, SlackWebhook, Transition,
+    Actor, AlertDestinations, App, BuiltImage, Change, Database, Deployment, HostLogin, Instance, InstanceTransition,
+    JobRun, LoginKind, Newer, Record, Restarts, Revision, SlackWebhook, Transition,
 };
 use data_dir::DataDir;
 
@@ -224,6 +224,17 @@ pub(super) fn alert_destinations(app: &str, address: &str) -> AlertDestinations 
     let webhook = SlackWebhook { url: address.to_owned(), channel: "#alerts".to_owned() };
     let emails = vec!["a@example.com".to_owned()];
     AlertDestinations { app: app.into(), alert: "alert-1".to_owned(), emails, slack_webhooks: vec![webhook] }
+}
+
+pub(super) fn host_login(host: &str, secret: &str) -> HostLogin {
+    HostLogin {
+        kind: LoginKind::GitSsh,
+        host: host.to_owned(),
+        user: Some("git".to_owned()),
+        secret: secret.to_owned(),
+        host_keys: vec!["SHA256:AAAA".to_owned()],
+        added: Timestamp(1),
+    }
 }
 
 /// One record of each kind for an existing app.

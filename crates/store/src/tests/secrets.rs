@@ -29,6 +29,7 @@ async fn no_file_contains_a_secret() {
             Change::Revision(revision("shop", "r1", CANARY)),
             Change::Database(database("shop", "db", CANARY)),
             Change::AlertDestinations(alert_destinations("shop", CANARY)),
+            Change::HostLogin(host_login("shop", CANARY)),
         ])
         .await
         .unwrap();
@@ -46,11 +47,12 @@ async fn no_file_contains_a_secret() {
 }
 
 #[test]
-fn debug_output_hides_environment_password_and_webhook() {
+fn debug_output_hides_environment_password_webhook_and_login() {
     let texts = [
         format!("{:#?}", revision("shop", "r1", CANARY)),
         format!("{:#?}", database("shop", "db", CANARY)),
         format!("{:#?}", alert_destinations("shop", CANARY)),
+        format!("{:#?}", host_login("shop", CANARY)),
     ];
     for text in texts {
         assert!(text.contains("shop") && !text.contains(CANARY), "{text}");
