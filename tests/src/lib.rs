@@ -9,6 +9,7 @@ pub mod installation;
 pub mod load;
 pub mod panel;
 pub mod process;
+pub mod registry;
 pub mod repo;
 pub mod site;
 pub mod small_disk;

@@ -26,6 +26,7 @@ mod names;
 mod panel;
 mod recorded;
 mod refusals;
+mod registries;
 mod restart;
 mod restored;
 mod rollback;

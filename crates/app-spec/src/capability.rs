@@ -56,10 +56,9 @@ const TABLE: &[(&str, Support)] = &[
     ("{services,workers,jobs}[].github{,.repo,.branch}", Works),
     ("{services,workers,jobs}[].{github,image}.deploy_on_push", NOT_WATCHED),
     ("{services,workers,jobs}[].{gitlab,bitbucket}", NotYet("give the repository as `git` with `repo_clone_url`")),
-    ("{services,workers,jobs}[].image{,.registry_type,.registry,.repository,.tag,.digest}", Works),
     (
-        "{services,workers,jobs}[].image.registry_credentials",
-        NotYet("images are pulled without logging in; push the image to a public registry, or build it from git"),
+        "{services,workers,jobs}[].image{,.registry_type,.registry,.repository,.tag,.digest,.registry_credentials}",
+        Works,
     ),
     ("{services,workers,jobs}[].{build_command,environment_slug}", Works),
     ("{services,workers,jobs}[].envs{,[].key,[].value,[].scope,[].type}", Works),

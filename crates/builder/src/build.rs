@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
 use detect::{Bases, Undetected};
-use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError};
+use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError, RegistryLogin, reference};
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use source::{
@@ -232,21 +232,21 @@ impl Builder {
         log: &LogSink,
     ) -> Result<KnownImage, BuildError> {
         if recipe.cache == Cache::Clear {
-            self.pull_bases(&source_identity.dockerfile_text, &variables.args, log).await;
+            self.pull_bases(&source_identity.dockerfile_text, &variables.args, &recipe.logins, log).await;
         }
         let on_note = {
             let log = log.clone();
             move |note: Note| log(&describe(&note))
         };
         let context = self.source.context(&recipe.repo, commit, selection, on_note).await?;
-        let reference = reference(recipe, identity);
+        let reference = tag_of(recipe, identity);
         let spec = BuildSpec {
             tag: reference.clone(),
             dockerfile: context.dockerfile,
             args: variables.args,
             cache_key: (!variables.secrets.is_empty()).then(|| recipe.secrets.key.clone()),
             secrets: variables.secrets,
-            logins: BTreeMap::new(),
+            logins: recipe.logins.clone(),
             no_cache: recipe.cache == Cache::Clear,
             labels: recipe.labels.clone(),
         };
@@ -292,10 +292,17 @@ impl Builder {
 
     /// Pulls the base images, so that the build does not use outdated ones. A failure does not end the build: the build
     /// resolves its images itself, and may find them elsewhere or not need them.
-    async fn pull_bases(&self, dockerfile: &str, args: &BTreeMap<String, String>, log: &LogSink) {
+    async fn pull_bases(
+        &self,
+        dockerfile: &str,
+        args: &BTreeMap<String, String>,
+        logins: &BTreeMap<String, RegistryLogin>,
+        log: &LogSink,
+    ) {
         for base in bases::of_dockerfile(dockerfile, args) {
             log(&format!("Pulling base image {base}"));
-            let Err(error) = self.engine.pull(&base).await else { continue };
+            let login = logins.get(reference::host(&base));
+            let Err(error) = self.engine.pull(&base, login).await else { continue };
             let instead = match self.engine.image(&base).await {
                 Ok(Some(_)) => "using the local image",
                 Ok(None) | Err(_) => "leaving it to the build",
@@ -321,7 +328,7 @@ impl Builder {
         if found.reference.split(':').next() == Some(&recipe.repository) {
             return Ok(Some(found.clone()));
         }
-        let reference = reference(recipe, identity);
+        let reference = tag_of(recipe, identity);
         match self.engine.tag(&found.image, &reference).await {
             Ok(()) => Ok(Some(KnownImage { reference, ..found.clone() })),
             Err(EngineError::ImageMissing { .. }) => Ok(None),
@@ -342,7 +349,7 @@ impl Builder {
 }
 
 /// The tag of this recipe's image.
-fn reference(recipe: &Recipe, identity: &str) -> String {
+fn tag_of(recipe: &Recipe, identity: &str) -> String {
     format!("{}:{}-{}", recipe.repository, &identity[..16], recipe.tag_suffix)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use detect::{Bases, Request};
-use engine::Secret;
+use engine::{RegistryLogin, Secret};
 use sha2::{Digest, Sha256};
 use source::{GitRef, RepoUrl, Selection};
 
@@ -22,6 +22,8 @@ pub struct Recipe {
     pub args: BTreeMap<String, String>,
     /// Secret variables.
     pub secrets: BuildSecrets,
+    /// Logins for the registries of base images, by host.
+    pub logins: BTreeMap<String, RegistryLogin>,
     /// What may be reused of earlier builds.
     pub cache: Cache,
     /// The result is tagged `<repository>:<first 16 digits of its identity>-<tag_suffix>`.

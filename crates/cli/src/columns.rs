@@ -69,6 +69,13 @@ pub const TOKENS: &[Column] = &[
     default_column("Expires", "Expires At", expiry),
 ];
 
+/// Logins for registries.
+pub const REGISTRIES: &[Column] = &[
+    default_column("Host", "Host", |it| text(it, "/host")),
+    default_column("Username", "Username", |it| text(it, "/username")),
+    default_column("Added", "Added At", |it| text(it, "/added_at")),
+];
+
 /// The columns of a token that was just created.
 pub const NEW_TOKEN: &[Column] = &[
     default_column("Token", "Token", |it| text(it, "/token")),

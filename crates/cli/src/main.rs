@@ -2,8 +2,8 @@
 //!
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
-//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`] and [`dev`]: for directories; [`apps`], [`tokens`],
-//!   [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
+//! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`] and [`dev`]: for
+//!   directories; [`apps`], [`registries`], [`tokens`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
@@ -23,6 +23,7 @@ mod hidden_input;
 mod ingress;
 mod output;
 mod panel;
+mod registries;
 mod repeat_filter;
 mod serve;
 mod spec;
@@ -78,6 +79,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Spec(command) => spec::run(command, &connection).await,
         Command::Detect(options) => detect::run(options, &connection).await,
         Command::Dev(options) => dev::run(options, &connection).await,
+        Command::Registries(command) => registries::run(command, &connection).await,
         Command::Tokens(command) => tokens::run(command, &connection).await,
         Command::Panel { no_open } => panel::run(no_open, &connection).await,
         Command::Audit(options) => tokens::audit(options, &connection).await,

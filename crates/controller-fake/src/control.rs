@@ -13,8 +13,9 @@ use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
     DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase,
-    JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions,
-    SessionView, SlackWebhook, SourceHeadView, SpecVersion, TokenView, TrafficSample, UpdateOptions,
+    JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView,
+    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, SpecVersion, TokenView, TrafficSample,
+    UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -471,6 +472,25 @@ impl Control for FakeControl {
         let revoked = revoked.ok_or_else(|| ControlError::NotFound(format!("no token {id_or_name:?}")))?;
         self.tokens.send_modify(|tokens| tokens.retain(|_, it| it.id != revoked.id));
         Ok(revoked)
+    }
+
+    async fn registry_logins(&self) -> Result<Vec<RegistryLoginView>, ControlError> {
+        Ok(vec![samples::registry_login("ghcr.io", "ada")])
+    }
+
+    async fn add_registry_login(
+        &self,
+        host: &str,
+        login: RegistryLogin,
+        _: &Caller,
+    ) -> Result<RegistryLoginView, ControlError> {
+        self.record(format!("add_registry_login {host} {} {}", login.username, login.password.expose()))?;
+        Ok(samples::registry_login(host, &login.username))
+    }
+
+    async fn remove_registry_login(&self, host: &str, _: &Caller) -> Result<RegistryLoginView, ControlError> {
+        self.record(format!("remove_registry_login {host}"))?;
+        Ok(samples::registry_login(host, "ada"))
     }
 
     async fn token_ended(&self, id: &str) {

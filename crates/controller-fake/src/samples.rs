@@ -6,8 +6,9 @@ use std::time::Duration;
 use controller::view::{
     Actor, AlertView, AppView, BuildPlanView, BuiltWith, CommitView, ComponentHealthView, Condition,
     DatabaseConnectionView, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage, HostView,
-    InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RollbackCheck, RolloutView,
-    SourceHeadView, SourceLocation, TokenApp, TokenScope, TokenView, TrafficSample, Transition, UsageSample,
+    InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RegistryLoginView,
+    RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp, TokenScope, TokenView, TrafficSample,
+    Transition, UsageSample,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -272,4 +273,9 @@ pub fn source_heads() -> Vec<SourceHeadView> {
         builds,
         problems: Vec::new(),
     }]
+}
+
+/// A login for a registry.
+pub fn registry_login(host: &str, username: &str) -> RegistryLoginView {
+    RegistryLoginView { host: host.to_owned(), username: username.to_owned(), added: Timestamp(0) }
 }

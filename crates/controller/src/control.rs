@@ -15,6 +15,7 @@ mod job_invocations;
 mod lookups;
 mod operations;
 mod preview;
+mod registries;
 mod rollback;
 mod sessions;
 mod source_heads;
@@ -46,8 +47,8 @@ use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
     DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
-    LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
-    SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    LogRequest, NewToken, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions,
+    SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -280,6 +281,21 @@ pub trait Control: Send + Sync + 'static {
     /// Revokes a token by id, or by name if no token has that id. It is not accepted from now on, and its log streams and
     /// consoles end.
     async fn revoke_token(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError>;
+
+    /// Returns the logins for registries of images, by host.
+    async fn registry_logins(&self) -> Result<Vec<RegistryLoginView>, ControlError>;
+
+    /// Adds a login for a registry, or replaces that of the same host. Pulls and builds that begin later use it. Errors: the
+    /// host or the login does not have the form of one.
+    async fn add_registry_login(
+        &self,
+        host: &str,
+        login: RegistryLogin,
+        caller: &Caller,
+    ) -> Result<RegistryLoginView, ControlError>;
+
+    /// Removes the login for a registry. Errors: there is none.
+    async fn remove_registry_login(&self, host: &str, caller: &Caller) -> Result<RegistryLoginView, ControlError>;
 
     /// Completes when the token with this id is revoked or expires.
     async fn token_ended(&self, id: &str);

@@ -41,6 +41,7 @@ mod network;
 mod probe;
 mod process;
 mod redact;
+mod registries;
 mod sessions;
 mod sign_in_links;
 mod specs;

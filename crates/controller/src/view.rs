@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub use data_dir::DiskSpace;
 use engine::ProcessCount;
+pub use engine::{RegistryLogin, Secret};
 pub use rollout::app_rollback::{Condition, RollbackCheck};
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName, RevisionId};
@@ -480,6 +481,17 @@ impl TokenView {
     pub fn is_expired(&self) -> bool {
         self.remaining == Some(Duration::ZERO)
     }
+}
+
+/// A login for a registry of images, without its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryLoginView {
+    /// The host, as in the name of an image.
+    pub host: String,
+    /// The user.
+    pub username: String,
+    /// When it was added or replaced.
+    pub added: Timestamp,
 }
 
 /// A request for a token.

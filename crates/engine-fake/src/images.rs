@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use engine::EngineError;
 use engine::port::*;
+use engine::{EngineError, PullProblem, RegistryLogin, reference};
 
 use crate::Behaviour;
 use crate::world::World;
@@ -44,14 +44,24 @@ impl World {
         pushed.then(|| format!("{repository}@{id}"))
     }
 
-    pub(super) fn pull(&mut self, reference: &str) -> Result<String, EngineError> {
+    pub(super) fn pull(&mut self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError> {
+        if let Some(wanted) = self.registry_logins.get(reference::host(reference))
+            && login != Some(wanted)
+        {
+            let problem = match login {
+                Some(login) => PullProblem::LoginRefused { username: login.username.clone() },
+                None => PullProblem::NoLogin,
+            };
+            let cause = "authentication required".to_owned();
+            return Err(EngineError::PullFailed { reference: reference.to_owned(), problem, cause });
+        }
         let by_digest = reference.split_once('@').and_then(|(repository, digest)| {
             let mut pushed = self.registry.iter();
             pushed.find(|(it, (id, _))| id == digest && is_in(it, repository)).map(|(_, image)| image)
         });
         let Some((id, behaviour)) = self.registry.get(reference).or(by_digest).cloned() else {
-            let cause = "the registry does not have it".to_owned();
-            return Err(EngineError::PullFailed { reference: reference.to_owned(), cause });
+            let (problem, cause) = (PullProblem::UnknownImage, "the registry does not have it".to_owned());
+            return Err(EngineError::PullFailed { reference: reference.to_owned(), problem, cause });
         };
         self.put_image(&id, reference, behaviour);
         Ok(id)

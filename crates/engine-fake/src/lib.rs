@@ -17,6 +17,7 @@ use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine::RegistryLogin;
 use engine::port::{Container, ContainerSpec, Event, Limits, LogStream, NetworkSpec, RestartPolicy, Usage};
 use engine::shell::TerminalSize;
 use tokio::sync::{broadcast, watch};
@@ -69,6 +70,11 @@ impl FakeEngine {
     /// keeps the id and changes how new containers behave.
     pub fn add_image(&self, reference: &str, behaviour: Behaviour) -> String {
         self.change(|world| world.add_image(reference, behaviour))
+    }
+
+    /// The registry with this host now gives its images only to this login.
+    pub fn require_login(&self, host: &str, login: RegistryLogin) {
+        self.change(|world| drop(world.registry_logins.insert(host.to_owned(), login)));
     }
 
     /// How containers of images built from now on behave.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::EngineError;
 use engine::port::*;
 use engine::shell::{Shell, ShellMark, TerminalSize};
+use engine::{EngineError, RegistryLogin};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -372,8 +372,8 @@ impl Engine for FakeEngine {
         .await
     }
 
-    async fn pull(&self, reference: &str) -> Result<String, EngineError> {
-        self.perform(Verb::Pull, reference, |world| world.pull(reference)).await
+    async fn pull(&self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError> {
+        self.perform(Verb::Pull, reference, |world| world.pull(reference, login)).await
     }
 
     async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {

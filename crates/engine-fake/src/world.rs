@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use engine::port::*;
-use engine::{EngineError, Holder};
+use engine::{EngineError, Holder, RegistryLogin};
 use tokio::sync::broadcast;
 
 use crate::containers::{KILLED, Process};
@@ -26,6 +26,8 @@ pub(super) struct World {
     pub images: BTreeMap<String, Image>,
     /// The contents of registries: reference to image id.
     pub registry: BTreeMap<String, (String, Behaviour)>,
+    /// The logins that registries ask for, by host.
+    pub registry_logins: BTreeMap<String, RegistryLogin>,
     pub builds: crate::build::Builds,
     pub foreign: BTreeMap<String, Foreign>,
     /// Ids of containers whose original name the port knows. A new process knows none until it lists containers or a
@@ -62,6 +64,7 @@ impl World {
             volumes: BTreeMap::new(),
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
+            registry_logins: BTreeMap::new(),
             builds: Default::default(),
             foreign: BTreeMap::new(),
             remembered: BTreeSet::new(),

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -291,7 +290,7 @@ async fn an_image_has_a_digest_for_each_repository_whose_registry_has_it() {
     assert_eq!(fake.image_digest("mine/app:7").await.unwrap(), None, "it was never pushed under this name");
     fake.remove_image_by_hand(&id);
     assert_eq!(fake.image_digest("app:1").await.unwrap(), None);
-    assert_eq!(fake.pull(&digest).await.unwrap(), id);
+    assert_eq!(fake.pull(&digest, None).await.unwrap(), id);
     assert_eq!(fake.image(&id).await.unwrap(), Some(id));
 }
 
@@ -308,8 +307,26 @@ async fn images_are_tagged_pulled_and_kept_while_in_use() {
     assert!(matches!(fake.remove_image("mine/app:7").await, Err(EngineError::Conflict { .. })));
     fake.remove_image_by_hand("mine/app:7");
     assert_eq!(fake.image(&spec.image).await.unwrap(), None);
-    assert_eq!(fake.pull("app:1").await.unwrap(), spec.image);
-    assert!(matches!(fake.pull("nowhere:1").await, Err(EngineError::PullFailed { .. })));
+    assert_eq!(fake.pull("app:1", None).await.unwrap(), spec.image);
+    assert!(matches!(
+        fake.pull("nowhere:1", None).await,
+        Err(EngineError::PullFailed { problem: PullProblem::UnknownImage, .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_registry_that_requires_a_login_refuses_others() {
+    let fake = FakeEngine::new();
+    let id = fake.add_image("r.example/app:1", Behaviour::default());
+    let login = |password: &str| RegistryLogin { username: "ada".into(), password: Secret::new(password) };
+    fake.require_login("r.example", login("right"));
+    let pull = async |login: Option<RegistryLogin>| match fake.pull("r.example/app:1", login.as_ref()).await {
+        Err(EngineError::PullFailed { problem, .. }) => Err(problem),
+        other => Ok(other.unwrap()),
+    };
+    assert_eq!(pull(None).await, Err(PullProblem::NoLogin));
+    assert_eq!(pull(Some(login("wrong"))).await, Err(PullProblem::LoginRefused { username: "ada".into() }));
+    assert_eq!(pull(Some(login("right"))).await, Ok(id));
 }
 
 fn build(tag: &str) -> BuildSpec {

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::reference;
+
 /// Failures of the verbs of [`crate::Engine`].
 #[derive(Debug, Error)]
 pub enum EngineError {
@@ -105,15 +107,62 @@ pub enum EngineError {
         #[source]
         source: io::Error,
     },
-    /// A registry did not provide the image.
-    #[error("cannot pull {reference}: {cause}")]
-    PullFailed { reference: String, cause: String },
+    /// A registry did not provide the image. `cause`: the engine's message.
+    #[error("cannot pull {reference}: {}", problem.explain(reference, cause))]
+    PullFailed { reference: String, problem: PullProblem, cause: String },
     /// The object's state or use does not allow this now. Nothing was changed.
     #[error("{what} cannot be changed now: {detail}")]
     Conflict { what: String, detail: String },
     /// Any other failure; `status` is the engine's HTTP status, if it sent one.
     #[error("the engine refused `{verb}`{}: {message}", status.map(|s| format!(" (status {s})")).unwrap_or_default())]
     Other { verb: &'static str, status: Option<u16>, message: String },
+}
+
+/// Why a registry did not provide an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullProblem {
+    /// The registry asks for a login, and none was given. Some registries also answer so for an image that they lack.
+    NoLogin,
+    /// The registry refused the login of this user, or the user may not have the image.
+    LoginRefused { username: String },
+    /// The registry has no such repository, tag or digest.
+    UnknownImage,
+    /// The registry did not answer, or not in a way that can be trusted.
+    Unreachable,
+    /// Too many requests came from this host or this user.
+    RateLimited,
+    /// Anything else.
+    Other,
+}
+
+impl PullProblem {
+    /// What happened at the registry, and what to do.
+    fn explain(&self, reference: &str, cause: &str) -> String {
+        let host = reference::host(reference);
+        match self {
+            Self::NoLogin => format!(
+                "{host} has no such image, or gives it only after a login ({cause}). Run: boatyard registries add {host} \
+                 --username NAME --password-file FILE"
+            ),
+            Self::LoginRefused { username } => format!(
+                "{host} refused the login of {username} ({cause}). Check that the user may pull the image, or replace the \
+                 login: boatyard registries add {host} --username {username} --password-file FILE"
+            ),
+            Self::UnknownImage => {
+                format!("{host} does not have it ({cause}). Check registry, repository and tag in the app spec")
+            }
+            Self::Unreachable => {
+                format!(
+                    "{host} cannot be reached ({cause}). Check its name, and the network of this host; then deploy again"
+                )
+            }
+            Self::RateLimited => format!(
+                "{host} limits how often it is asked ({cause}). Deploy again later, or log in: boatyard registries add {host} \
+                 --username NAME --password-file FILE"
+            ),
+            Self::Other => cause.to_owned(),
+        }
+    }
 }
 
 /// The container that has an address, and its network.
@@ -228,6 +277,26 @@ mod tests {
         let text = in_use.to_string();
         assert!(text.contains("the containers a, b are on it") && text.ends_with("by-i-shop a"), "{text}");
         assert!(in_use.is_transient(), "it passes once the containers have left");
+    }
+
+    #[test]
+    fn a_failed_pull_names_the_registry_and_the_next_command() {
+        let text = |problem| {
+            let (reference, cause) = ("ghcr.io/acme/shop:1".into(), "its message".into());
+            EngineError::PullFailed { reference, problem, cause }.to_string()
+        };
+        for (problem, next) in [
+            (PullProblem::NoLogin, "boatyard registries add ghcr.io --username NAME"),
+            (PullProblem::LoginRefused { username: "ada".into() }, "boatyard registries add ghcr.io --username ada"),
+            (PullProblem::UnknownImage, "Check registry, repository and tag"),
+            (PullProblem::Unreachable, "then deploy again"),
+            (PullProblem::RateLimited, "boatyard registries add ghcr.io"),
+        ] {
+            let text = text(problem);
+            assert!(text.starts_with("cannot pull ghcr.io/acme/shop:1: ghcr.io "), "{text}");
+            assert!(text.contains("(its message)") && text.contains(next), "{text}");
+        }
+        assert_eq!(text(PullProblem::Other), "cannot pull ghcr.io/acme/shop:1: its message");
     }
 
     #[test]

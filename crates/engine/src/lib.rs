@@ -17,7 +17,7 @@ pub mod shell;
 pub mod docker;
 
 pub use docker::DockerEngine;
-pub use error::{EngineError, Holder};
+pub use error::{EngineError, Holder, PullProblem};
 pub use identity::Installation;
 pub use port::*;
 pub use secret::{RegistryLogin, Secret};

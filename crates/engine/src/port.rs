@@ -498,7 +498,9 @@ pub trait Engine: Send + Sync + 'static {
     async fn image_digest(&self, reference: &str) -> Result<Option<String>, EngineError>;
     /// The defaults of a local image. Errors: [`EngineError::ImageMissing`] if the engine does not have it.
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError>;
-    async fn pull(&self, reference: &str) -> Result<String, EngineError>;
+    /// Pulls an image by tag or digest, and returns its id. `login`: for its registry. Errors:
+    /// [`EngineError::PullFailed`].
+    async fn pull(&self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError>;
     async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError>;
     /// Tags that begin with this prefix, of any owner, sorted. An empty prefix selects all tags on the engine.
     async fn tags(&self, prefix: &str) -> Result<Vec<TaggedImage>, EngineError>;

@@ -16,6 +16,7 @@ mod logs;
 mod metrics;
 mod not_implemented;
 mod projects;
+mod registries;
 mod rollback;
 mod tokens;
 
@@ -159,6 +160,14 @@ pub(crate) fn table() -> Vec<Route> {
             "/v2/boatyard/unknown/{app}",
             Needs::AdminWrite("delete unknown"),
             delete(boatyard::delete_unknown),
+        ),
+        route("GET", "/v2/boatyard/registries", Needs::AdminRead, get(registries::list)),
+        route("POST", "/v2/boatyard/registries", Needs::AdminWrite("add registry login"), post(registries::add)),
+        route(
+            "DELETE",
+            "/v2/boatyard/registries/{host}",
+            Needs::AdminWrite("remove registry login"),
+            delete(registries::remove),
         ),
         route("GET", "/v2/boatyard/tokens", Needs::AdminRead, get(tokens::list)),
         route("POST", "/v2/boatyard/tokens", Needs::AdminWrite("create token"), post(tokens::create)),

@@ -6,6 +6,7 @@ mod detect;
 mod dev;
 #[cfg(test)]
 mod doctl;
+mod registries;
 mod rollback;
 mod spec;
 mod tokens;
@@ -25,6 +26,7 @@ pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, Wai
 pub use auth::{Auth, Shell};
 pub use detect::{Detect, DetectKind};
 pub use dev::Dev;
+pub use registries::Registries;
 pub use rollback::{Rollback, RollbackAction};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 pub use tokens::{Audit, Scope, Tokens};
@@ -181,6 +183,9 @@ pub enum Command {
     Detect(Detect),
     /// Run a directory as it is, uncommitted changes included, as an app on this host
     Dev(Dev),
+    /// Add, list and remove logins for registries of images
+    #[command(subcommand, visible_alias = "registry")]
+    Registries(Registries),
     /// Create, list and revoke tokens for the API, beside the admin token
     #[command(subcommand, visible_alias = "token")]
     Tokens(Tokens),

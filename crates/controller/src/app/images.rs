@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use app_spec::{AppSpec, Common, Component, ImageSource, Source};
+use app_spec::{AppSpec, Common, Component, Source};
 use builder::{BuildError, BuildSecrets, Cache, ImageLookup, KnownImage, LogSink, Recipe};
-use engine::Secret;
+use engine::{RegistryLogin, Secret};
 use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
 use rollout::progress::{LeafKey, Reason};
@@ -17,12 +17,13 @@ use store::records::{BuiltImage, Change, Deployment, Image};
 use super::actions::{ActionResult, ImageReady, Subject};
 use super::compose::build_facts;
 use super::context::Context;
-use super::prebuilt::{self, Pull, patiently};
+use super::prebuilt::{self, Pull, PulledFrom, patiently};
 use super::serving_images::{KeptFrom, sourcing};
 use super::{Shared, app_rollback, restart, secret_values};
 use crate::build_hints::build_hints;
 use crate::clock;
 use crate::redact::Secrets;
+use crate::registries;
 use crate::specs::hash_build_secrets;
 
 type Key = (DeploymentId, ComponentName);
@@ -97,6 +98,8 @@ impl Images {
         };
         let commit = deployment.commits.get(&component);
         let (requested, rollback) = (deployment.request.build, deployment.app_rollback.as_ref());
+        let logins = registries::logins(&cx.shared.store).await?;
+        let passwords = logins.values().map(|it| it.password.expose().to_owned()).collect();
         let sourcing = sourcing(&cx.records, &cx.records.specs(), requested, rollback, spec, &component);
         let kept_from = sourcing.kept_from;
         let is_exact = app_rollback::is_exact(&deployment);
@@ -107,15 +110,18 @@ impl Images {
             }
             // The job does not run. A later deployment that runs it finds this image, or builds it again.
             (_, Component::Job(_)) if is_exact => Ok(Work::Recorded(kept.unwrap_or_default())),
-            (Source::Image(image), _) => Ok(match kept {
-                Some(kept) => Work::KeepImage(kept, image.clone()),
-                None => Work::Image(image.clone(), Pull::of(requested, &sourcing)),
+            (Source::Image(image), _) => registries::login_for(image, &logins).map(|login| {
+                let from = PulledFrom { source: image.clone(), login };
+                match kept {
+                    Some(kept) => Work::KeepImage(kept, from),
+                    None => Work::Image(from, Pull::of(requested, &sourcing)),
+                }
             }),
-            _ => work(recipe(cx, &deployment, spec, holder, common), commit, kept, sourcing.version),
+            _ => work(recipe(cx, &deployment, spec, holder, common, logins), commit, kept, sourcing.version),
         };
         let (app, name, append) = (&cx.records.app.id, cx.records.app.name.clone(), commit.is_some());
         // No revision contains the secrets of the new spec yet.
-        let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec)].concat());
+        let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec), passwords].concat());
         let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, append);
         let (shared, origin) = (cx.shared.clone(), sourcing.origin);
         cx.actions.begin(Subject::Image(id.clone(), component.clone()), async move {
@@ -282,6 +288,7 @@ fn recipe(
     spec: &AppSpec,
     holder: Component<'_>,
     common: &Common,
+    logins: BTreeMap<String, RegistryLogin>,
 ) -> Result<Recipe, String> {
     let component = &ComponentName::from(holder.name());
     let (url, branch) = common.source.repository().ok_or("it has no repository")?;
@@ -307,6 +314,7 @@ fn recipe(
             as_arguments: cx.records.app.secret_build_arguments,
         },
         args: variables.args,
+        logins,
         cache: match deployment.request.build {
             Build::Frozen | Build::KeepSources | Build::Recorded | Build::Reuse => Cache::ReuseImage,
             Build::Force => Cache::ReuseSteps,
@@ -327,9 +335,9 @@ pub(crate) fn image_is_gone(app: &str, image: &str) -> String {
 }
 
 enum Work {
-    Image(ImageSource, Pull),
+    Image(PulledFrom, Pull),
     /// Use this prebuilt image.
-    KeepImage(Image, ImageSource),
+    KeepImage(Image, PulledFrom),
     /// Use this image without looking for it.
     Recorded(Image),
     Resolve(Box<Recipe>),

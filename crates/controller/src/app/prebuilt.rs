@@ -2,7 +2,7 @@
 
 use app_spec::{ImageSource, image_reference};
 use builder::LogSink;
-use engine::EngineError;
+use engine::{EngineError, RegistryLogin};
 use futures::future::BoxFuture;
 use rollout::queue::Build;
 use store::records::Image;
@@ -35,14 +35,21 @@ impl Pull {
     }
 }
 
+/// The source of a prebuilt image, with the login for its registry.
+pub(crate) struct PulledFrom {
+    pub source: ImageSource,
+    pub login: Option<RegistryLogin>,
+}
+
 /// The image that a tag or digest names. If the registry does not answer, the local image is used, and the log and the
 /// deployment's notes say so.
 pub(super) async fn find_or_pull(
     shared: &Shared,
-    source: &ImageSource,
+    from: &PulledFrom,
     pull: Pull,
     sink: &LogSink,
 ) -> Result<ImageReady, String> {
+    let PulledFrom { source, login } = from;
     let reference = image_reference(source);
     let engine = &shared.engine;
     let local = patiently(|| engine.image(&reference), sink).await.map_err(|error| error.to_string())?;
@@ -55,7 +62,7 @@ pub(super) async fn find_or_pull(
     let mut remark = None;
     let (id, note) = match local {
         Some(id) if !pulls => (id, "the local image".to_owned()),
-        local => match (patiently(|| engine.pull(&reference), sink).await, local) {
+        local => match (patiently(|| engine.pull(&reference, login.as_ref()), sink).await, local) {
             (Ok(id), _) => (id, "pulled".to_owned()),
             (Err(error), Some(id)) => {
                 let note = format!("the registry could not be asked ({error}); the local image is used");
@@ -77,7 +84,7 @@ pub(super) async fn find_or_pull(
 pub(super) async fn keep(
     shared: &Shared,
     kept: Image,
-    source: &ImageSource,
+    pulled_from: &PulledFrom,
     from: KeptFrom,
     sink: &LogSink,
 ) -> Result<ImageReady, String> {
@@ -91,7 +98,7 @@ pub(super) async fn keep(
     let mut gone = format!("the image {} {from} is no longer on the engine", kept.id);
     sink(&gone);
     if let Some(digest) = &kept.digest {
-        match patiently(|| engine.pull(digest), sink).await {
+        match patiently(|| engine.pull(digest, pulled_from.login.as_ref()), sink).await {
             Ok(id) => {
                 sink(&format!("{digest}: pulled"));
                 let note = format!("pulled again: the image {from}");
@@ -103,7 +110,7 @@ pub(super) async fn keep(
             return Err(gone);
         }
     }
-    let ready = find_or_pull(shared, source, Pull::Always, sink).await.map_err(|why| format!("{gone}; {why}"))?;
+    let ready = find_or_pull(shared, pulled_from, Pull::Always, sink).await.map_err(|why| format!("{gone}; {why}"))?;
     let remark = format!("{gone}; its tag {} was resolved again, and may name a newer image", ready.image.reference);
     Ok(ImageReady { remark: Some(remark), ..ready })
 }

@@ -21,8 +21,8 @@ use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
     DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
-    LogRequest, NewToken, Page, PageQuery, Preview, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
-    SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    LogRequest, NewToken, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions,
+    SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -356,6 +356,23 @@ impl Control for Controller {
 
     async fn revoke_token(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError> {
         self.revoke(id_or_name, caller).await
+    }
+
+    async fn registry_logins(&self) -> Result<Vec<RegistryLoginView>, ControlError> {
+        self.list_registry_logins().await
+    }
+
+    async fn add_registry_login(
+        &self,
+        host: &str,
+        login: RegistryLogin,
+        caller: &Caller,
+    ) -> Result<RegistryLoginView, ControlError> {
+        self.put_registry_login(host, login, caller).await
+    }
+
+    async fn remove_registry_login(&self, host: &str, caller: &Caller) -> Result<RegistryLoginView, ControlError> {
+        self.delete_registry_login(host, caller).await
     }
 
     async fn token_ended(&self, id: &str) {

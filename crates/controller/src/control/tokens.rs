@@ -78,7 +78,7 @@ impl Controller {
     }
 
     /// Commits the change together with the row of the request in the audit trail.
-    async fn commit_audited(&self, change: Change, caller: &Caller) -> Result<(), ControlError> {
+    pub(super) async fn commit_audited(&self, change: Change, caller: &Caller) -> Result<(), ControlError> {
         let row = caller.audit.as_ref().map(|audit| audit.accepted());
         self.0.shared.store.commit([change].into_iter().chain(row).collect()).await?;
         caller.audit_is_written();

@@ -1,6 +1,5 @@
 //! The machine's engine: builds as the product does them, and containers through the command line.
 
-use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;

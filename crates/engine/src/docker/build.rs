@@ -144,7 +144,7 @@ impl Build {
                 }
             };
             if let Some(message) = message.error_detail.and_then(|it| it.message) {
-                return Err(progress.failure(&message));
+                return Err(progress.failure(&message, &self.spec.logins));
             }
             match message.aux {
                 Some(BuildInfoAux::BuildKit(status)) => {

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use bollard::errors::Error;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, PullProblem};
 use crate::exit_message::command_failure;
+use crate::secret::RegistryLogin;
 
 /// The general translation; verbs that know more check [`status`] first.
 pub(super) fn translate(socket: &Path, verb: &'static str, error: Error) -> EngineError {
@@ -79,6 +80,59 @@ pub(super) fn start_failure(name: &str, error: EngineError) -> EngineError {
     }
 }
 
+/// An image that a registry did not provide. `cause`: the engine's message. `login`: the one that the registry was given.
+pub(super) fn pull_failure(reference: &str, cause: String, login: Option<&RegistryLogin>) -> EngineError {
+    if is_disk_full(&cause) {
+        return EngineError::DiskFull { detail: cause };
+    }
+    EngineError::PullFailed { reference: reference.to_owned(), problem: pull_problem(&cause, login), cause }
+}
+
+fn pull_problem(cause: &str, login: Option<&RegistryLogin>) -> PullProblem {
+    let lower = cause.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["toomanyrequests", "too many requests", "rate limit"]) {
+        return PullProblem::RateLimited;
+    }
+    // "access denied" comes before "does not exist": registries use both words for an image that they may have.
+    let words = [
+        "unauthorized",
+        "access denied",
+        "denied:",
+        "no basic auth credentials",
+        "authorization failed",
+        "403 forbidden",
+    ];
+    if says(&words) {
+        return match login {
+            Some(login) => PullProblem::LoginRefused { username: login.username.clone() },
+            None => PullProblem::NoLogin,
+        };
+    }
+    if says(&["manifest unknown", "name unknown", "not found", "does not exist", "no matching manifest"]) {
+        return PullProblem::UnknownImage;
+    }
+    let network = [
+        "connection refused",
+        "connection reset",
+        "no such host",
+        "no route to host",
+        "network is unreachable",
+        "server misbehaving",
+        "timeout",
+        "deadline exceeded",
+        "canceled while waiting",
+        "x509:",
+        "http response to https client",
+        "unexpected eof",
+        ": eof",
+    ];
+    if says(&network) {
+        return PullProblem::Unreachable;
+    }
+    PullProblem::Other
+}
+
 pub(super) fn is_disk_full(message: &str) -> bool {
     let lower = message.to_lowercase();
     lower.contains("no space left on device") || lower.contains("disk quota exceeded")
@@ -147,6 +201,53 @@ mod tests {
         assert!(matches!(refusal(500, text), EngineError::NotFound { .. }));
         let text = "container is marked for removal and cannot be started";
         assert!(matches!(start_failure("web.0", refusal(409, text)), EngineError::NotFound { .. }));
+    }
+
+    #[test]
+    fn the_problem_with_a_registry_is_recognised() {
+        use PullProblem::*;
+        let login = RegistryLogin { username: "ada".into(), password: crate::Secret::new("x") };
+        let refused = || LoginRefused { username: "ada".into() };
+        let cases = [
+            // Docker Engine 20.10 and newer ones, and BuildKit, with Docker Hub and with the registry of Docker.
+            ("Head \"http://127.0.0.1:5000/v2/shop/manifests/1\": no basic auth credentials", NoLogin, refused()),
+            ("unauthorized: authentication required", NoLogin, refused()),
+            (
+                "pull access denied for acme/shop, repository does not exist or may require 'docker login': denied: requested \
+                 access to the resource is denied",
+                NoLogin,
+                refused(),
+            ),
+            (
+                "pull access denied, repository does not exist or may require authorization: authorization failed: no basic \
+                 auth credentials",
+                NoLogin,
+                refused(),
+            ),
+            ("failed to authorize: rpc error: code = Unknown desc = 401 Unauthorized", NoLogin, refused()),
+            ("manifest for shop:2 not found: manifest unknown: manifest unknown", UnknownImage, UnknownImage),
+            ("ghcr.io/acme/shop:2: not found", UnknownImage, UnknownImage),
+            (
+                "Get \"https://127.0.0.1:1/v2/\": dial tcp 127.0.0.1:1: connect: connection refused",
+                Unreachable,
+                Unreachable,
+            ),
+            ("dial tcp: lookup registry.example: no such host", Unreachable, Unreachable),
+            ("net/http: TLS handshake timeout", Unreachable, Unreachable),
+            ("x509: certificate signed by unknown authority", Unreachable, Unreachable),
+            (
+                "toomanyrequests: You have reached your pull rate limit. You may increase the limit by authenticating",
+                RateLimited,
+                RateLimited,
+            ),
+            ("invalid reference format", Other, Other),
+        ];
+        for (cause, without, with) in cases {
+            assert_eq!(pull_problem(cause, None), without, "{cause}");
+            assert_eq!(pull_problem(cause, Some(&login)), with, "{cause}");
+        }
+        let full = pull_failure("shop:1", "write /var/lib/docker/tmp/x: no space left on device".into(), None);
+        assert!(matches!(full, EngineError::DiskFull { .. }), "{full}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Images: find, pull, tag, list tags, remove. Removal never uses force: an image in use stays.
 
+use bollard::auth::DockerCredentials;
 use bollard::models::{ErrorDetail, ImageSummary};
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListImagesOptions, RemoveImageOptions, TagImageOptionsBuilder,
@@ -10,6 +11,7 @@ use super::{DEADLINE, DockerEngine, LIST_DEADLINE, STALL_DEADLINE, failure};
 use crate::error::EngineError;
 use crate::port::{Changed, ImageDefaults, TaggedImage};
 use crate::reference;
+use crate::secret::RegistryLogin;
 
 impl DockerEngine {
     pub(super) async fn image_id(&self, reference: &str) -> Result<Option<String>, EngineError> {
@@ -43,33 +45,38 @@ impl DockerEngine {
         Ok(ImageDefaults { command, stop_signal: config.stop_signal })
     }
 
-    pub(super) async fn pull_image(&self, reference: &str) -> Result<String, EngineError> {
+    pub(super) async fn pull_image(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<String, EngineError> {
         let (repository, tag) = reference::split(reference);
         let mut options = CreateImageOptionsBuilder::default().from_image(repository);
         if let Some(tag) = tag {
             options = options.tag(tag);
         }
-        let mut progress = self.docker.create_image(Some(options.build()), None, None);
-        let failed = |cause: String| EngineError::PullFailed { reference: reference.to_owned(), cause };
+        let credentials = login.map(|login| DockerCredentials {
+            username: Some(login.username.clone()),
+            password: Some(login.password.expose().to_owned()),
+            serveraddress: Some(reference::host(reference).to_owned()),
+            ..DockerCredentials::default()
+        });
+        let mut progress = self.docker.create_image(Some(options.build()), None, credentials);
+        let failed = |cause: String| failure::pull_failure(reference, cause, login);
         loop {
             let Ok(item) = tokio::time::timeout(STALL_DEADLINE, progress.next()).await else {
                 return Err(EngineError::Timeout { verb: "pull", after: STALL_DEADLINE });
             };
-            let cause = match item {
+            return Err(match item {
                 None => break,
                 Some(Ok(info)) => match info.error_detail {
-                    Some(ErrorDetail { message: Some(message), .. }) => message,
+                    Some(ErrorDetail { message: Some(message), .. }) => failed(message),
                     _ => continue,
                 },
                 Some(Err(error)) => match failure::translate(&self.socket, "pull", error) {
-                    EngineError::Other { message, .. } => message,
-                    other => return Err(other),
+                    EngineError::Other { message, .. } => failed(message),
+                    other => other,
                 },
-            };
-            return Err(if failure::is_disk_full(&cause) {
-                EngineError::DiskFull { detail: cause }
-            } else {
-                failed(cause)
             });
         }
         self.image_id(reference)

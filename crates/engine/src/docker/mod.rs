@@ -37,6 +37,7 @@ use tokio::sync::OnceCell;
 use crate::error::EngineError;
 use crate::identity::{INSTALLATION, Installation};
 use crate::port::*;
+use crate::secret::RegistryLogin;
 use crate::shell::{Shell, ShellMark, TerminalSize};
 
 /// Default deadline of a verb.
@@ -294,8 +295,8 @@ impl Engine for DockerEngine {
         self.defaults_of(image).await
     }
 
-    async fn pull(&self, reference: &str) -> Result<String, EngineError> {
-        self.pull_image(reference).await
+    async fn pull(&self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError> {
+        self.pull_image(reference, login).await
     }
 
     async fn tag(&self, image: &str, reference: &str) -> Result<(), EngineError> {

@@ -1,11 +1,13 @@
 //! Turns BuildKit's trace of a build into events. Pure: takes messages, returns events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::moby::buildkit::v1::{StatusResponse, Vertex, VertexLog};
 
 use crate::error::EngineError;
 use crate::port::{BuildEvent, BuildStepState};
+use crate::reference;
+use crate::secret::RegistryLogin;
 
 use super::failure;
 
@@ -97,8 +99,8 @@ impl Progress {
         }
     }
 
-    /// Translates the failure of the whole build, using the step that failed.
-    pub(super) fn failure(self, message: &str) -> EngineError {
+    /// Translates the failure of the whole build, using the step that failed. `logins`: those that registries were given.
+    pub(super) fn failure(self, message: &str, logins: &BTreeMap<String, RegistryLogin>) -> EngineError {
         let cause = plain(message).to_owned();
         if failure::is_disk_full(&cause) {
             return EngineError::DiskFull { detail: cause };
@@ -112,7 +114,7 @@ impl Progress {
             return EngineError::FrontendUnavailable { frontend, cause: message };
         }
         if let Some(reference) = name.strip_prefix("[internal] load metadata for ") {
-            return EngineError::PullFailed { reference: reference.to_owned(), cause: message };
+            return failure::pull_failure(reference, message, logins.get(reference::host(reference)));
         }
         if cause.contains("dockerfile parse error") || name.starts_with("[internal] load build definition") {
             return EngineError::DockerfileInvalid { message: cause };
@@ -213,7 +215,9 @@ mod tests {
             ended("a", "[a 1/2] RUN sleep", false, "context canceled"),
             ended("b", "[b 2/2] RUN false", false, "executor failed running [/bin/sh -c false]: exit code: 1"),
         ]));
-        match progress.failure("failed to solve: executor failed running [/bin/sh -c false]: exit code: 1") {
+        match progress
+            .failure("failed to solve: executor failed running [/bin/sh -c false]: exit code: 1", &BTreeMap::new())
+        {
             EngineError::BuildFailed { step, message } => {
                 assert_eq!(step, "[b 2/2] RUN false");
                 assert!(message.contains("exit code: 1"), "{message}");
@@ -227,7 +231,7 @@ mod tests {
         let failure_at = |step: &str, error: &str| {
             let mut progress = Progress::default();
             progress.apply(vertexes(vec![ended("a", step, false, error)]));
-            progress.failure(&format!("failed to solve: {error}"))
+            progress.failure(&format!("failed to solve: {error}"), &BTreeMap::new())
         };
         let syntax = failure_at("resolve image config for docker.io/docker/dockerfile:1", "no such host");
         assert!(
@@ -237,7 +241,7 @@ mod tests {
         assert!(matches!(base, EngineError::PullFailed { reference, .. } if reference == "docker.io/library/nope:1"));
         let full = failure_at("[2/2] COPY . .", "write /x: no space left on device");
         assert!(matches!(full, EngineError::DiskFull { .. }));
-        let unread = Progress::default().failure("failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error line 1: unknown instruction: FORM");
+        let unread = Progress::default().failure("failed to solve with frontend dockerfile.v0: failed to create LLB definition: dockerfile parse error line 1: unknown instruction: FORM", &BTreeMap::new());
         match unread {
             EngineError::DockerfileInvalid { message } => {
                 assert!(message.starts_with("dockerfile parse error"), "{message}")

@@ -56,8 +56,11 @@ async fn a_pull_that_fails_names_the_image_and_the_cause() {
     let world = World::new().await;
     // Nothing listens on that port of the engine's host.
     let reference = "127.0.0.1:1/nothing:1";
-    let error = world.engine.pull(reference).await.unwrap_err();
-    assert!(matches!(&error, EngineError::PullFailed { cause, .. } if !cause.is_empty()), "{error}");
+    let error = world.engine.pull(reference, None).await.unwrap_err();
+    assert!(
+        matches!(&error, EngineError::PullFailed { problem: PullProblem::Unreachable, cause, .. } if !cause.is_empty()),
+        "{error}"
+    );
     assert!(error.to_string().contains(reference));
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::{
     Container, ContainerSpec, ContainerState, EngineError, Identity, NetworkJoin, NetworkSpec, RestartPolicy, Role,
-    VolumeMount, VolumeUser,
+    VolumeMount, VolumeUser, reference,
 };
 use rollout::health::ProbeFailure;
 use rollout::limits;
@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{LIMITS, STOP_GRACE};
 use crate::app::containers::{Place, create_in_network};
 use crate::app::{STORE_PAUSE, Shared};
+use crate::registries;
 
 const PG_DATA: &str = "/var/lib/postgresql/data";
 /// Pause between two checks whether it accepts connections.
@@ -190,7 +191,11 @@ async fn create(shared: &Shared, network: NetworkSpec, database: &Database) -> R
     let engine = &shared.engine;
     let image = match engine.image(&database.image).await? {
         Some(id) => id,
-        None => engine.pull(&database.image).await?,
+        None => {
+            // Without its logins the store can still have a public image.
+            let logins = registries::logins(&shared.store).await.unwrap_or_default();
+            engine.pull(&database.image, logins.get(reference::host(&database.image))).await?
+        }
     };
     let identity = |role| identity(database, role);
     if database.created && !engine.volumes().await?.iter().any(|it| it.name == database.volume) {
