@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
 
 use detect::{Bases, Undetected};
 use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError, RegistryLogin, reference};
@@ -16,6 +17,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use crate::bases;
 use crate::dockerfile::{BuildPlan, Chosen};
+use crate::queue::BuildQueue;
 use crate::recipe::{Cache, Hints, KnownImage, Recipe, identity};
 use crate::variables::Variables;
 
@@ -32,8 +34,19 @@ pub struct Builder {
     source: Source,
     /// The base images of generated Dockerfiles.
     bases: Arc<Bases>,
+    queue: BuildQueue,
+    time_limit: Duration,
     /// One build at a time per identity, also across components: the second build reuses the first one's image.
     build_locks: Arc<Mutex<BTreeMap<String, Weak<BuildLock>>>>,
+}
+
+/// What the builds of an installation may take.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildLimits {
+    /// How many builds run at once, at least 1. The others wait in a queue.
+    pub at_once: usize,
+    /// The longest time that one build may run. The time in the queue does not count.
+    pub time: Duration,
 }
 
 /// Held while an identity is built. Contains the image after the first build.
@@ -68,6 +81,16 @@ pub enum BuildError {
         /// The reason.
         why: Undetected,
     },
+    /// The build took too long. It was ended, and the engine keeps the steps that were complete.
+    #[error(
+        "the build was ended after {} min, which is the limit for one build. Its log shows the step that took long. To allow \
+         more: boatyard serve --build-time-limit MINUTES",
+        limit.as_secs() / 60
+    )]
+    TimeLimit {
+        /// The limit.
+        limit: Duration,
+    },
     /// The engine failed to build it.
     #[error("{0}")]
     Engine(#[from] EngineError),
@@ -75,8 +98,14 @@ pub enum BuildError {
 
 impl Builder {
     /// Builds on `engine` from `source`. `bases`: the base images of generated Dockerfiles.
-    pub fn new(engine: Arc<dyn Engine>, source: Source, bases: Bases) -> Self {
-        Self { engine, source, bases: Arc::new(bases), build_locks: Arc::default() }
+    pub fn new(engine: Arc<dyn Engine>, source: Source, bases: Bases, limits: BuildLimits) -> Self {
+        let (queue, time_limit) = (BuildQueue::new(limits.at_once), limits.time);
+        Self { engine, source, bases: Arc::new(bases), queue, time_limit, build_locks: Arc::default() }
+    }
+
+    /// The position in the queue of the build with this [`Recipe::queue_name`], from 1. `None`: it does not wait there.
+    pub fn queue_position(&self, queue_name: &str) -> Option<usize> {
+        self.queue.position(queue_name)
     }
 
     /// The source, to parse addresses.
@@ -163,7 +192,13 @@ impl Builder {
         }
         let identity = identity(&source_identity, &recipe.args, variables.identity.as_deref());
         let build_lock = self.build_lock(&identity);
-        let mut built_meanwhile = build_lock.lock().await;
+        let mut built_meanwhile = match build_lock.try_lock() {
+            Ok(held) => held,
+            Err(_) => {
+                log("Another build of the same source is running; waiting for its image");
+                build_lock.lock().await
+            }
+        };
         // An image that was built while this call waited for the lock is recent enough for any cache setting.
         let candidate = match built_meanwhile.clone() {
             Some(image) => Some(image),
@@ -231,6 +266,24 @@ impl Builder {
         identity: &str,
         log: &LogSink,
     ) -> Result<KnownImage, BuildError> {
+        let on_wait = |position| log(&format!("Waiting for other builds to end; position {position} in the queue"));
+        let _turn = self.queue.turn(&recipe.queue_name(), on_wait).await;
+        let building = self.build_now(recipe, commit, selection, source_identity, variables, identity, log);
+        let limit = self.time_limit;
+        tokio::time::timeout(limit, building).await.unwrap_or(Err(BuildError::TimeLimit { limit }))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the arguments of `build`")]
+    async fn build_now(
+        &self,
+        recipe: &Recipe,
+        commit: &CommitId,
+        selection: &Selection,
+        source_identity: &Identity,
+        variables: Variables,
+        identity: &str,
+        log: &LogSink,
+    ) -> Result<KnownImage, BuildError> {
         if recipe.cache == Cache::Clear {
             self.pull_bases(&source_identity.dockerfile_text, &variables.args, &recipe.logins, log).await;
         }
@@ -270,16 +323,23 @@ impl Builder {
     async fn run(&self, spec: &BuildSpec, context: engine::Context, log: &LogSink) -> Result<String, EngineError> {
         let mut events = self.engine.build(spec, context).await?;
         let mut image = None;
+        let mut begun = BTreeMap::new();
         while let Some(event) = events.try_next().await? {
             match event {
                 BuildEvent::Log(line) => log(&line),
                 BuildEvent::Step { name, state } => {
                     let name = single_line(&name);
                     match state {
-                        BuildStepState::Started => log(&name),
+                        BuildStepState::Started => {
+                            log(&name);
+                            begun.insert(name, Instant::now());
+                        }
                         BuildStepState::Cached => log(&format!("{name} (cached)")),
                         BuildStepState::Failed => log(&format!("{name} failed")),
-                        BuildStepState::Done => {}
+                        BuildStepState::Done => {
+                            let took = begun.remove(&name).map(|it| it.elapsed().as_secs_f32()).unwrap_or_default();
+                            log(&format!("{name} done in {took:.1} s"));
+                        }
                     }
                 }
                 BuildEvent::Built { image: id } => image = Some(id),

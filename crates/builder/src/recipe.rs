@@ -34,6 +34,18 @@ pub struct Recipe {
     pub labels: BTreeMap<String, String>,
 }
 
+impl Recipe {
+    /// Identifies the build in the queue.
+    pub fn queue_name(&self) -> String {
+        queue_name(&self.repository, &self.tag_suffix)
+    }
+}
+
+/// Identifies a build in the queue: see [`Recipe::repository`] and [`Recipe::tag_suffix`].
+pub fn queue_name(repository: &str, tag_suffix: &str) -> String {
+    format!("{repository}-{tag_suffix}")
+}
+
 /// The secret variables of a build.
 #[derive(Debug, Clone, Default)]
 pub struct BuildSecrets {

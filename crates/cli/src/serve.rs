@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use api::Options;
@@ -153,6 +154,8 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         local_sources: sources.collect::<Result<_, _>>()?,
         allow_sources_from: options.allow_sources_from,
         base_images: base_images(&options.base_image)?,
+        parallel_builds: options.parallel_builds.into(),
+        build_limit: Duration::from_secs(60 * u64::from(options.build_time_limit)),
         database_images: options.database_image,
         ..base_config(options.host, data_dir)?
     })
@@ -181,6 +184,7 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         deployment_limit: limits::DEPLOYMENT,
         job_limit: limits::JOB,
         parallel_builds: 2,
+        build_limit: limits::BUILD,
     })
 }
 

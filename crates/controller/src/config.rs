@@ -36,8 +36,10 @@ pub struct Config {
     pub deployment_limit: Duration,
     /// The longest time that a job may run. Default: [`rollout::limits::JOB`].
     pub job_limit: Duration,
-    /// How many images are built in parallel. Default 2.
+    /// How many images are built in parallel. Default 2. Other builds wait in a queue.
     pub parallel_builds: usize,
+    /// The longest time that one build may run. Default: [`rollout::limits::BUILD`].
+    pub build_limit: Duration,
 }
 
 /// A block of addresses cut into `/24` networks.

@@ -24,6 +24,8 @@ pub(crate) trait ImageBuilder: Send + Sync {
     ) -> Result<BuildPlan, BuildError>;
     /// The commit that a recipe's branch points to now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
+    /// The position in the queue of the build with this name, from 1. `None`: it does not wait there.
+    fn queue_position(&self, queue_name: &str) -> Option<usize>;
     /// Returns the image of a recipe at a commit; builds it if no image exists.
     async fn ensure_image(
         &self,
@@ -60,6 +62,10 @@ impl ImageBuilder for Builder {
 
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {
         Builder::resolve(self, recipe, log).await
+    }
+
+    fn queue_position(&self, queue_name: &str) -> Option<usize> {
+        Builder::queue_position(self, queue_name)
     }
 
     async fn ensure_image(

@@ -92,6 +92,7 @@ mod tests {
             kept: None,
             pinned: None,
             secret_build_arguments: false,
+            build_caches: 0,
             newer: Default::default(),
         }
     }

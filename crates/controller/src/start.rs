@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use builder::Builder;
+use builder::{BuildLimits, Builder};
 use data_dir::{DataDir, DataDirError};
 use engine::{DockerEngine, Engine, Identity, Installation, MadeContainer, Role, TaggedImage};
 use rollout::ids::InstanceName;
@@ -71,7 +71,12 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
     let connector = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
-    let image_builder = Arc::new(Builder::new(engine.clone(), source(&config, &directory), config.base_images.clone()));
+    let image_builder = Arc::new(Builder::new(
+        engine.clone(),
+        source(&config, &directory),
+        config.base_images.clone(),
+        BuildLimits { at_once: config.parallel_builds, time: config.build_limit },
+    ));
     take_over(
         config,
         directory,

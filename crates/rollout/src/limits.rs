@@ -9,6 +9,9 @@ use crate::target::Target;
 /// deployment fails.
 pub const DEPLOYMENT: Duration = Duration::from_secs(2 * 60 * 60);
 
+/// Limit of one build, without its time in the queue: 1 h.
+pub const BUILD: Duration = Duration::from_secs(60 * 60);
+
 /// Limit of one run of a job: 30 min, as on App Platform.
 pub const JOB: Duration = Duration::from_secs(30 * 60);
 

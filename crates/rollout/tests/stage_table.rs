@@ -53,7 +53,13 @@ fn obstacles() -> Vec<Obstacle> {
 
     let rows = [
         (S::Pending, "the deployment before it", in_line(), none()),
-        (S::Building, "a fetch or a build hangs", whole(), Facts { images: under_way(), ..overdue() }),
+        (
+            S::Building,
+            "a fetch hangs, or other builds stay before it in the queue",
+            whole(),
+            Facts { images: under_way(), ..overdue() },
+        ),
+        (S::Building, "a build hangs", after(limits::BUILD, "it began to run"), Facts { images: failed(), ..none() }),
         (S::Building, "a source or a registry refuses", at_once(), Facts { images: failed(), ..none() }),
         (S::Building, NO_ENGINE, whole(), Facts { images: under_way(), ..overdue() }),
         (S::Built, "another deployment of the app rolls", in_line(), none()),

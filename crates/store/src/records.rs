@@ -62,6 +62,10 @@ pub struct App {
     /// Whether Dockerfiles of the repository get secret variables as build arguments.
     #[serde(default)]
     pub secret_build_arguments: bool,
+    /// The number of the newest deployment that cleared the build cache. It distinguishes the caches of package managers that
+    /// builds of the app use from older ones. 0: none did.
+    #[serde(default)]
+    pub build_caches: u64,
 }
 
 impl App {

@@ -266,6 +266,12 @@ pub struct Serve {
     /// repeated, and separated by commas in the variable
     #[arg(long, value_name = "NAME=IMAGE", env = "BOATYARD_BASE_IMAGES", value_delimiter = ',')]
     pub base_image: Vec<String>,
+    /// How many images are built at once. Other builds wait in a queue
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub parallel_builds: u16,
+    /// Longest time that one build may run, without its time in the queue
+    #[arg(long, default_value_t = 60, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..))]
+    pub build_time_limit: u32,
     /// Image of a database engine, such as PG=postgres:17 [default: postgres:<version>]; can be repeated
     #[arg(long, value_name = "ENGINE=REF", value_parser = database_image)]
     pub database_image: Vec<(String, String)>,

@@ -121,6 +121,9 @@ impl AppTask {
             self.check_not_pinned()?;
         }
         app.deployments += 1;
+        if ask.request.build == Build::ForceWithoutCache {
+            app.build_caches = app.deployments;
+        }
         let deployment = self.new_deployment(&ask, spec, app.deployments);
         self.admit_deployment(snapshot, app, deployment, &ask.caller, Vec::new()).await
     }

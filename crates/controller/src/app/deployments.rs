@@ -393,11 +393,12 @@ pub(super) fn why_beside_rolling(cx: &Context) -> Vec<String> {
 
 /// What a deployment waits for before it rolls.
 pub(super) fn why_not_rolling(cx: &Context, deployment: &Deployment) -> Vec<String> {
-    let building: Vec<_> = images::of_deployment(cx, &deployment.id).iter().map(|it| it.to_string()).collect();
+    let building = images::of_deployment(cx, &deployment.id);
+    let building: Vec<_> = building.iter().map(|it| images::progress_line(cx, deployment, it)).collect();
     match deployment.stage {
         Stage::Pending => vec!["waiting for the deployment before it to end".into()],
         Stage::Built => vec!["waiting for the rollout under way to end".into()],
-        Stage::Building if !building.is_empty() => vec![format!("building {}", building.join(", "))],
+        Stage::Building if !building.is_empty() => building,
         _ => Vec::new(),
     }
 }

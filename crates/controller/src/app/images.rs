@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use app_spec::{AppSpec, Common, Component, Source};
-use builder::{BuildError, BuildSecrets, Cache, ImageLookup, KnownImage, LogSink, Recipe};
+use builder::{BuildError, BuildSecrets, Cache, ImageLookup, KnownImage, LogSink, Recipe, queue_name};
 use engine::{RegistryLogin, Secret};
 use rollout::deployment::Part;
 use rollout::ids::{ComponentName, DeploymentId};
@@ -241,6 +241,16 @@ pub(super) fn of_deployment(cx: &Context, deployment: &DeploymentId) -> Vec<Comp
     cx.actions.subjects().filter_map(component).collect()
 }
 
+/// What the action for a component's image does, for people.
+pub(super) fn progress_line(cx: &Context, deployment: &Deployment, component: &ComponentName) -> String {
+    let repository = cx.shared.names.repository(&cx.records.app.id, component);
+    let name = queue_name(&repository, &deployment.number.to_string());
+    match cx.shared.image_builder.queue_position(&name) {
+        Some(position) => format!("waiting to build {component}: position {position} in the queue of builds"),
+        None => format!("building {component}"),
+    }
+}
+
 /// Records which commit will be built.
 pub(super) async fn commit_resolved(
     cx: &mut Context,
@@ -302,12 +312,16 @@ fn recipe(
         Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
     let variables = build_variables(spec, component, &build_facts(&cx.shared, &cx.records.app, &deployment.commits));
     let repository = cx.shared.names.repository(&cx.records.app.id, component);
+    let cache_scope = match cx.records.app.build_caches {
+        0 => repository.clone(),
+        since => format!("{repository}-{since}"),
+    };
     let labels = BTreeMap::from([("io.boatyard.image".to_owned(), cx.records.app.id.to_string())]);
     Ok(Recipe {
         repo,
         git_ref,
         selection,
-        hints: build_hints(spec, holder, &variables, &repository).ok_or("it has nothing to build")?,
+        hints: build_hints(spec, holder, &variables, &cache_scope).ok_or("it has nothing to build")?,
         secrets: BuildSecrets {
             key: variables.secrets_hash(&|text| hash_build_secrets(&cx.shared.sealer, text)).unwrap_or_default(),
             values: variables.secrets.into_iter().map(|(key, value)| (key, Secret::new(value))).collect(),

@@ -128,6 +128,7 @@ impl Controller {
             kept: None,
             pinned: None,
             secret_build_arguments: false,
+            build_caches: 0,
             newer: Default::default(),
         })
     }

@@ -2,12 +2,13 @@
 
 use app_spec::AppSpec;
 use rollout::deployment::Stage;
-use rollout::ids::{ComponentName, DeploymentId};
+use rollout::ids::{AppId, ComponentName, DeploymentId};
 use store::records::Deployment;
 
 use super::cluster::{TestCluster, caller, commit};
 use super::simulation::simulate;
 use crate::Control;
+use crate::view::DeployOptions;
 
 const SPEC: &str = "
 name: site
@@ -62,6 +63,34 @@ fn a_missing_commit_is_an_error_and_no_newer_commit_is_built_instead() {
         let message = failed.failure.clone().unwrap().message;
         assert!(message.contains(&commit('1')) && message.contains("force-push"), "{message}");
         assert_eq!(built(&failed), None);
+    });
+}
+
+#[test]
+fn a_cleared_build_cache_is_that_of_one_app_and_stays_cleared() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.image_builder.push(&commit('1'));
+        let create = async |name: &str| {
+            let spec = AppSpec::from_yaml(&SPEC.replace("name: site", &format!("name: {name}"))).unwrap().spec;
+            let app = cluster.controller().create_app(spec, &caller()).await.unwrap().id;
+            cluster.reach(&cluster.newest(&app).await.id, Stage::Active).await;
+            app
+        };
+        let rebuild = async |app: &AppId, clear_cache: bool| {
+            let options = DeployOptions { force_build: true, clear_cache };
+            let id = cluster.controller().deploy(app, options, &caller()).await.unwrap().id;
+            cluster.reach(&id, Stage::Active).await;
+        };
+        let (site, other) = (create("site").await, create("other").await);
+        rebuild(&site, false).await;
+        rebuild(&site, true).await;
+        rebuild(&site, false).await;
+        rebuild(&other, false).await;
+        let scopes = cluster.image_builder.cache_scopes();
+        let [first, of_other, same, cleared, still, of_other_later] = &scopes[..] else { panic!("{scopes:?}") };
+        assert_eq!((first, cleared, of_other), (same, still, of_other_later), "{scopes:?}");
+        assert_eq!(*cleared, format!("{first}-3"), "the number of the deployment that cleared the cache");
     });
 }
 

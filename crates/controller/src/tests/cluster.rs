@@ -340,6 +340,7 @@ impl TestCluster {
             deployment_limit: DEPLOYMENT_LIMIT,
             job_limit: Duration::from_secs(600),
             parallel_builds: 2,
+            build_limit: Duration::from_secs(3600),
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct MemoryImageBuilder {
     vanished: Arc<Mutex<BTreeSet<String>>>,
     /// The repositories that the last call of `remove_mirrors_except` kept.
     kept: Arc<Mutex<Option<BTreeSet<String>>>>,
+    /// The cache scope of each build.
+    cache_scopes: Arc<Mutex<Vec<String>>>,
     /// While true, builds start but do not end.
     held: watch::Sender<bool>,
     /// Whether look-ups of a head get no answer.
@@ -40,6 +42,7 @@ impl MemoryImageBuilder {
             head: Arc::default(),
             vanished: Arc::default(),
             kept: Arc::default(),
+            cache_scopes: Arc::default(),
             held,
             unreachable,
             looked_up,
@@ -59,6 +62,11 @@ impl MemoryImageBuilder {
     /// The repositories that the last call of `remove_mirrors_except` kept.
     pub fn kept(&self) -> Option<BTreeSet<String>> {
         self.kept.lock().unwrap().clone()
+    }
+
+    /// The cache scope of each build so far.
+    pub fn cache_scopes(&self) -> Vec<String> {
+        self.cache_scopes.lock().unwrap().clone()
     }
 
     /// From now on no server answers a look-up of a head.
@@ -126,6 +134,10 @@ impl ImageBuilder for MemoryImageBuilder {
         Ok(CommitId::parse(&self.head.lock().unwrap()).unwrap())
     }
 
+    fn queue_position(&self, _: &str) -> Option<usize> {
+        None
+    }
+
     async fn ensure_image(
         &self,
         recipe: &Recipe,
@@ -138,6 +150,7 @@ impl ImageBuilder for MemoryImageBuilder {
         if self.vanished.lock().unwrap().contains(commit.as_str()) {
             return Err(SourceError::CommitMissing { commit: commit.clone(), repo: recipe.repo.to_string() }.into());
         }
+        self.cache_scopes.lock().unwrap().push(recipe.hints.cache_scope.clone());
         let reference = format!("{}:{commit}", recipe.repository);
         let behaviour = Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() };
         let image = self.engine.add_image(&reference, behaviour);

@@ -72,6 +72,7 @@ pub(super) fn app(id: &str, network: u32) -> App {
         kept: None,
         pinned: None,
         secret_build_arguments: false,
+        build_caches: 0,
         newer: Newer::default(),
     }
 }
