@@ -49,6 +49,17 @@ pub struct BuildLimits {
     pub time: Duration,
 }
 
+/// What one build is made from, besides the recipe.
+struct Inputs<'a> {
+    commit: &'a CommitId,
+    /// With the Dockerfile of the build.
+    selection: &'a Selection,
+    source: &'a Identity,
+    variables: Variables,
+    /// The identity of the build.
+    identity: &'a str,
+}
+
 /// Held while an identity is built. Contains the image after the first build.
 type BuildLock = AsyncMutex<Option<KnownImage>>;
 
@@ -218,7 +229,9 @@ impl Builder {
             log(&format!("Nothing to build: {} was built from the same source", found.reference));
             return Ok(built(tagged, false));
         }
-        let image = self.build(recipe, commit, &chosen.build, &source_identity, variables, &identity, &log).await?;
+        let inputs =
+            Inputs { commit, selection: &chosen.build, source: &source_identity, variables, identity: &identity };
+        let image = self.build(recipe, inputs, &log).await?;
         *built_meanwhile = Some(image.clone());
         Ok(built(image, true))
     }
@@ -256,36 +269,19 @@ impl Builder {
         Ok(resolved.commit)
     }
 
-    async fn build(
-        &self,
-        recipe: &Recipe,
-        commit: &CommitId,
-        selection: &Selection,
-        source_identity: &Identity,
-        variables: Variables,
-        identity: &str,
-        log: &LogSink,
-    ) -> Result<KnownImage, BuildError> {
+    /// Waits for its turn, and builds within the time limit.
+    async fn build(&self, recipe: &Recipe, inputs: Inputs<'_>, log: &LogSink) -> Result<KnownImage, BuildError> {
         let on_wait = |position| log(&format!("Waiting for other builds to end; position {position} in the queue"));
         let _turn = self.queue.turn(&recipe.queue_name(), on_wait).await;
-        let building = self.build_now(recipe, commit, selection, source_identity, variables, identity, log);
+        let building = self.build_now(recipe, inputs, log);
         let limit = self.time_limit;
         tokio::time::timeout(limit, building).await.unwrap_or(Err(BuildError::TimeLimit { limit }))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the arguments of `build`")]
-    async fn build_now(
-        &self,
-        recipe: &Recipe,
-        commit: &CommitId,
-        selection: &Selection,
-        source_identity: &Identity,
-        variables: Variables,
-        identity: &str,
-        log: &LogSink,
-    ) -> Result<KnownImage, BuildError> {
+    async fn build_now(&self, recipe: &Recipe, inputs: Inputs<'_>, log: &LogSink) -> Result<KnownImage, BuildError> {
+        let Inputs { commit, selection, source, variables, identity } = inputs;
         if recipe.cache == Cache::Clear {
-            self.pull_bases(&source_identity.dockerfile_text, &variables.args, &recipe.logins, log).await;
+            self.pull_bases(&source.dockerfile_text, &variables.args, &recipe.logins, log).await;
         }
         let on_note = {
             let log = log.clone();
@@ -316,7 +312,7 @@ impl Builder {
         match (result, context_error.lock().expect("code under this lock cannot panic").take()) {
             (Ok(image), _) => Ok(KnownImage { image, reference }),
             (Err(_), Some(cause)) => Err(cause.into()),
-            (Err(error), None) => Err(explain_heredocs(error, &source_identity.dockerfile_text).into()),
+            (Err(error), None) => Err(explain_heredocs(error, &source.dockerfile_text).into()),
         }
     }
 
