@@ -204,7 +204,7 @@ fn source(config: &Config, directory: &DataDir) -> Source {
         local_sources: config.local_sources.clone(),
         allow_from: config.allow_sources_from.clone(),
         allow_http: false,
-        known_hosts: Vec::new(),
+        authorities: None,
         limits: Limits::default(),
     })
 }

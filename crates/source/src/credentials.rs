@@ -1,9 +1,9 @@
-//! Credentials for private repositories and trusted ssh host keys. Credentials are bound to one repository host and
-//! never printed.
+//! Logins for private repositories. A login is bound to one host and never printed.
 
 use std::fmt;
 
 use app_spec::split_port;
+use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 
 use crate::repo_url::{RepoLocation, RepoUrl};
@@ -29,34 +29,96 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A login for one repository's host. It is sent once, to the scheme, host and port of that repository only: not after
-/// a redirect, and not again after it was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Credentials {
-    /// For http(s): a user name (any for GitHub, `oauth2` for GitLab) and a token or password.
-    Token {
-        /// The user name to send with the token.
-        user: String,
-        /// The token.
-        token: Secret,
-    },
-    /// For ssh: a private key in OpenSSH or PEM format, without a passphrase.
-    SshKey {
-        /// The private key's text.
-        private_key: Secret,
-    },
+/// The logins for the host of one repository. A fetch uses one of them at most, and none if the server asks for none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logins {
+    /// For http(s).
+    pub token: Option<Token>,
+    /// For ssh. Also for a repository that is named by https, if its server requires a login and there is no token.
+    pub ssh_key: Option<SshKey>,
 }
 
-/// A trusted ssh host key, as `ssh-keygen -lf` prints it.
+/// A token or password. It is sent once, to the scheme, host and port of the repository only: not after a redirect, and
+/// not again after it was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownHost {
-    /// Host name as in the repository's address.
-    pub host: String,
-    /// Port; 22 if the address names none.
-    pub port: u16,
-    /// `SHA256:` and the unpadded base64 of the key's hash.
-    pub fingerprint: String,
+pub struct Token {
+    /// The user name to send with the token.
+    pub user: String,
+    /// The token.
+    pub secret: Secret,
 }
+
+/// A private key, and the keys by which the host is recognized.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshKey {
+    /// The private key in OpenSSH or PEM format, without a passphrase.
+    pub private_key: Secret,
+    /// The pinned keys of the host. Nothing is sent to a host that presents another key.
+    pub host_keys: Vec<Fingerprint>,
+}
+
+/// The login that a worker gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Login {
+    Token(Token),
+    SshKey(SshKey),
+}
+
+/// The fingerprint of an ssh key, as `ssh-keygen -lf` prints it: `SHA256:` and the unpadded base64 of the key's hash.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fingerprint(String);
+
+const FINGERPRINT_PREFIX: &str = "SHA256:";
+/// As OpenSSH writes it.
+const BASE64: base64::engine::GeneralPurpose = base64::engine::general_purpose::STANDARD_NO_PAD;
+
+impl Fingerprint {
+    /// Parses a fingerprint. Errors: it does not have the form of one.
+    pub fn parse(text: &str) -> Result<Self, InvalidFingerprint> {
+        let hash = text.strip_prefix(FINGERPRINT_PREFIX).and_then(|hash| BASE64.decode(hash).ok());
+        match hash {
+            Some(hash) if hash.len() == 32 => Ok(Self(text.to_owned())),
+            Some(_) | None => Err(InvalidFingerprint(text.chars().take(80).collect())),
+        }
+    }
+
+    /// The fingerprint of a key with this SHA-256 hash.
+    pub fn of_hash(hash: &[u8; 32]) -> Self {
+        Self(format!("{FINGERPRINT_PREFIX}{}", BASE64.encode(hash)))
+    }
+
+    /// The fingerprint as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Fingerprint {
+    type Error = InvalidFingerprint;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Fingerprint> for String {
+    fn from(fingerprint: Fingerprint) -> Self {
+        fingerprint.0
+    }
+}
+
+/// The text is not a fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not the fingerprint of an ssh key: SHA256: and 43 characters are needed, as `ssh-keygen -lf` prints them"
+)]
+pub struct InvalidFingerprint(String);
 
 /// Scheme, host and port of an http(s) address, with the default port of the scheme filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +136,14 @@ impl Endpoint {
                 Some(Self { secure: *secure, host: host.clone(), port: port.unwrap_or(if *secure { 443 } else { 80 }) })
             }
             RepoLocation::Ssh { .. } | RepoLocation::Local { .. } => None,
+        }
+    }
+
+    /// Host and port, as in a request.
+    pub(crate) fn authority(&self) -> String {
+        match (self.secure, self.port) {
+            (true, 443) | (false, 80) => self.host.clone(),
+            (_, port) => format!("{}:{port}", self.host),
         }
     }
 
@@ -121,7 +191,17 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_show_in_debug() {
-        let login = Credentials::Token { user: "x".into(), token: Secret::new("hunter2") };
-        assert!(!format!("{login:?}").contains("hunter2"));
+        let token = Token { user: "x".into(), secret: Secret::new("hunter2") };
+        assert!(!format!("{token:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_fingerprint_has_the_form_that_openssh_prints() {
+        let text = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
+        assert_eq!(Fingerprint::parse(text).unwrap().as_str(), text);
+        assert_eq!(Fingerprint::of_hash(&[0; 32]), Fingerprint::parse(&format!("SHA256:{}", "A".repeat(43))).unwrap());
+        for wrong in ["", "SHA256:", "SHA256:AAAA", &format!("{text}="), "MD5:16:27:ac", &text[7..]] {
+            assert!(Fingerprint::parse(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::context_path::ContextPath;
+use crate::credentials::Fingerprint;
 use crate::git_ref::CommitId;
 
 /// Why a source could not be fetched, read or streamed. None of these affects the version that is running.
@@ -23,24 +24,42 @@ pub enum SourceError {
     )]
     AddressRefused { repo: String, address: String, network: String },
     /// 401, 403, 404, or a server that requires a login if none is given.
-    #[error("repository {repo} does not exist or needs a login")]
-    NotFoundOrLogin { repo: String },
-    /// The server refused the login.
-    #[error("{repo} refused the login given for it; check that the token or key is valid and may read this repository")]
-    LoginRefused { repo: String },
+    #[error(
+        "repository {repo} does not exist or needs a login. To add one: boatyard sources add {host} --token-file FILE"
+    )]
+    NotFoundOrLogin { repo: String, host: String },
+    /// A repository that is named by ssh, and no key for its host.
+    #[error("{repo} needs a key for ssh. To add one: boatyard sources add {host} --ssh-key FILE")]
+    KeyNeeded { repo: String, host: String },
+    /// The server accepted the login or asked for none, and has no such repository for it.
+    #[error("repository {repo} does not exist, or the login for {host} may not read it{}", tail(why))]
+    NotFoundWithLogin { repo: String, host: String, why: String },
+    /// The server refused the token.
+    #[error(
+        "{host} refused the token for {repo}: it is wrong, has expired, or may not read this repository. To replace it: \
+         boatyard sources add {host} --token-file FILE"
+    )]
+    TokenRefused { repo: String, host: String },
+    /// The server refused the ssh key.
+    #[error(
+        "{host} refused the ssh key for {repo}. Add its public key there, as a deploy key or for a user, or replace it: \
+         boatyard sources add {host} --ssh-key FILE"
+    )]
+    KeyRefused { repo: String, host: String },
+    /// The ssh key cannot be used.
+    #[error("the ssh key for {host} cannot be used ({why}). To replace it: boatyard sources add {host} --ssh-key FILE")]
+    KeyUnusable { host: String, why: String },
     /// The server's TLS certificate is not trusted.
     #[error("the certificate of {repo} is not trusted: {why}")]
     Certificate { repo: String, why: String },
-    /// An unknown ssh host key.
+    /// An ssh host key that is not pinned.
     #[error(
-        "the ssh host key of {host} is not known: {fingerprint}; compare it with the one its operator publishes, then add it"
+        "{host} presents the ssh host key {fingerprint}, but pinned {}; nothing was fetched, because somebody may intercept \
+         the connection. If the operator of {host} publishes this key, pin it: boatyard sources add {host} --fingerprint \
+         {fingerprint}",
+        list(pinned)
     )]
-    HostKeyUnknown { host: String, fingerprint: String },
-    /// An ssh host key that differs from the known one.
-    #[error(
-        "the ssh host key of {host} has changed to {fingerprint}; nothing was fetched, because the connection may be intercepted"
-    )]
-    HostKeyChanged { host: String, fingerprint: String },
+    HostKeyChanged { host: String, pinned: Vec<Fingerprint>, fingerprint: Fingerprint },
     /// A redirect to another host.
     #[error("{repo} redirects to another host, which is not followed: {why}; use the new address")]
     Redirect { repo: String, why: String },
@@ -160,6 +179,14 @@ fn has(have: &[String], more: usize) -> String {
         (true, _) => "; it has none".to_owned(),
         (false, 0) => format!("; it has: {}", have.join(", ")),
         (false, more) => format!("; it has: {} and {more} more", have.join(", ")),
+    }
+}
+
+fn list(pinned: &[Fingerprint]) -> String {
+    match pinned {
+        [] => "are none".to_owned(),
+        [one] => format!("is {one}"),
+        all => format!("are {}", all.iter().map(Fingerprint::as_str).collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -29,7 +29,7 @@ mod worker_process;
 mod working_copy;
 
 pub use context_path::{ContextPath, InvalidPath};
-pub use credentials::{Credentials, KnownHost, Secret};
+pub use credentials::{Fingerprint, InvalidFingerprint, Logins, Secret, SshKey, Token};
 pub use dockerignore::{Dockerignore, InvalidPattern};
 pub use egress::SpecialNetwork;
 pub use error::{NameKind, SourceError};
@@ -37,7 +37,7 @@ pub use git_ref::{CommitId, GitRef, InvalidRef, RefName, TreeId};
 pub use identity::{Directory, DockerfileChoice, Identity, Note, RESERVED_DOCKERFILE, Resolved, Selection};
 pub use limits::Limits;
 pub use protocol::FetchProgress;
-pub use repo_url::{RepoUrl, RepoUrlError, UrlRules};
+pub use repo_url::{HostNames, RepoUrl, RepoUrlError, UrlRules};
 pub use source::{Context, ContextStream, FetchOptions, Source, SourceSettings};
 pub use work_tree::read_work_tree;
 pub use worker::run_worker;

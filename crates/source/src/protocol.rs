@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::credentials::{Credentials, KnownHost};
+use crate::credentials::Login;
 use crate::git_ref::{CommitId, GitRef};
 use crate::identity::Selection;
 use crate::limits::Limits;
@@ -29,14 +29,18 @@ pub(crate) struct Request {
     pub(crate) rules: UrlRules,
     /// The directory of mirrors.
     pub(crate) mirrors: PathBuf,
+    /// Certificates of authorities to trust besides the system's.
+    pub(crate) authorities: Option<PathBuf>,
     pub(crate) limits: Limits,
     pub(crate) action: Action,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Action {
-    /// Answers with `Report(Resolved)`.
-    Fetch { git_ref: GitRef, credentials: Option<Credentials>, known_hosts: Vec<KnownHost> },
+    /// Answers with `Report(Resolved)`. `address`: where to fetch from, if not from the address of the repository.
+    Fetch { git_ref: GitRef, address: Option<String>, login: Option<Login> },
+    /// Answers with `Report(Fingerprint)`: the key that an ssh server presents.
+    HostKey,
     /// Answers with `Report(Identity)`.
     Identity { commit: CommitId, selection: Selection },
     /// Answers with `Report(Directory)`.

@@ -29,6 +29,27 @@ pub struct RepoUrl {
     location: RepoLocation,
 }
 
+/// The host of a repository, with a port if it is not the usual one of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostNames {
+    /// For fetches by https; `None` if the repository is named by ssh.
+    pub https: Option<String>,
+    /// For fetches by ssh. If the repository is named by https: the host without a port.
+    pub ssh: String,
+}
+
+impl HostNames {
+    /// The name that the address of the repository contains.
+    pub(crate) fn named(&self) -> &str {
+        self.https.as_deref().unwrap_or(&self.ssh)
+    }
+}
+
+/// The usual port for ssh.
+const SSH_PORT: u16 = 22;
+/// The user of almost every git server.
+pub(crate) const SSH_USER: &str = "git";
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum RepoLocation {
     Http { secure: bool, host: String, port: Option<u16> },
@@ -90,6 +111,32 @@ impl RepoUrl {
     /// Whether this is a directory on this machine.
     pub fn is_local(&self) -> bool {
         matches!(self.location, RepoLocation::Local { .. })
+    }
+
+    /// The names under which logins for this repository are kept. `None` for a local one.
+    pub fn host_names(&self) -> Option<HostNames> {
+        let with_port = |host: &str, port: u16, usual: u16| match port == usual {
+            true => host.to_owned(),
+            false => format!("{host}:{port}"),
+        };
+        match &self.location {
+            RepoLocation::Http { secure, host, port } => {
+                let usual = if *secure { 443 } else { 80 };
+                let https = Some(with_port(host, port.unwrap_or(usual), usual));
+                Some(HostNames { https, ssh: host.clone() })
+            }
+            RepoLocation::Ssh { host, port, .. } => {
+                Some(HostNames { https: None, ssh: with_port(host, *port, SSH_PORT) })
+            }
+            RepoLocation::Local { .. } => None,
+        }
+    }
+
+    /// The address by which the usual port for ssh serves this repository, if it is named by https.
+    pub(crate) fn ssh_address(&self) -> Option<String> {
+        let RepoLocation::Http { secure: true, host, .. } = &self.location else { return None };
+        let (_, path) = self.text.split_once("://")?.1.split_once('/')?;
+        Some(format!("ssh://{SSH_USER}@{host}/{path}"))
     }
 
     pub(crate) fn location(&self) -> &RepoLocation {
@@ -168,6 +215,35 @@ mod tests {
         {
             let message = parse(url).unwrap_err().to_string();
             assert!(message.contains("--local-sources") && !message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_host_has_a_port_in_its_name_unless_it_is_the_usual_one() {
+        for (address, https, ssh) in [
+            ("https://GitHub.com/owner/name.git", Some("github.com"), "github.com"),
+            ("https://github.com:443/owner/name", Some("github.com"), "github.com"),
+            ("https://git.example.com:8443/a", Some("git.example.com:8443"), "git.example.com"),
+            ("https://[::1]:3000/a", Some("[::1]:3000"), "[::1]"),
+            ("git@github.com:owner/name.git", None, "github.com"),
+            ("ssh://git@git.example.com:22/a", None, "git.example.com"),
+            ("ssh://git@git.example.com:2222/a", None, "git.example.com:2222"),
+        ] {
+            let names = HostNames { https: https.map(str::to_owned), ssh: ssh.to_owned() };
+            assert_eq!(parse(address).unwrap().host_names(), Some(names), "{address}");
+        }
+    }
+
+    #[test]
+    fn the_address_for_ssh_has_the_same_path() {
+        for (address, ssh) in [
+            ("https://github.com/owner/name.git", Some("ssh://git@github.com/owner/name.git")),
+            ("https://git.example.com:8443/group/sub/name", Some("ssh://git@git.example.com/group/sub/name")),
+            ("git@github.com:owner/name.git", None),
+        ] {
+            let found = parse(address).unwrap().ssh_address();
+            assert_eq!(found.as_deref(), ssh, "{address}");
+            assert!(found.is_none_or(|it| parse(&it).is_ok()));
         }
     }
 

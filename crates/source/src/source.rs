@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::context_path::ContextPath;
-use crate::credentials::{Credentials, KnownHost};
+use crate::credentials::{Fingerprint, Login, Logins};
 use crate::egress::SpecialNetwork;
 use crate::error::SourceError;
 use crate::git_ref::{CommitId, GitRef};
 use crate::identity::{Directory, Identity, Note, Resolved, Selection};
 use crate::limits::Limits;
 use crate::protocol::{Action, FetchProgress, FrameKind, Opened, Request};
-use crate::repo_url::{RepoUrl, RepoUrlError, UrlRules};
+use crate::repo_url::{HostNames, RepoUrl, RepoUrlError, SSH_USER, UrlRules};
 use crate::worker::mirror;
 use crate::worker_process::{WorkerProcess, decode};
 
@@ -36,8 +36,8 @@ pub struct SourceSettings {
     pub allow_from: Vec<SpecialNetwork>,
     /// Whether plain `http://` is allowed.
     pub allow_http: bool,
-    /// Trusted ssh host keys.
-    pub known_hosts: Vec<KnownHost>,
+    /// A PEM file with certificates of authorities to trust for https, besides the system's.
+    pub authorities: Option<PathBuf>,
     /// Limits on each operation.
     pub limits: Limits,
 }
@@ -45,8 +45,8 @@ pub struct SourceSettings {
 /// Options of one fetch.
 #[derive(Clone, Debug, Default)]
 pub struct FetchOptions {
-    /// The login for the repository's host.
-    pub credentials: Option<Credentials>,
+    /// The logins for the repository's host.
+    pub logins: Logins,
     /// Deadline of the fetch. [`Limits::total`] from now if that is sooner or no deadline is given.
     pub deadline: Option<Instant>,
 }
@@ -82,7 +82,7 @@ impl Source {
     pub fn new(mut settings: SourceSettings) -> Self {
         // A program without a slash is looked up in PATH and stays unchanged.
         let named = settings.worker.components().count() == 1;
-        let paths = settings.local_sources.iter_mut().chain([&mut settings.mirrors]);
+        let paths = settings.local_sources.iter_mut().chain([&mut settings.mirrors]).chain(&mut settings.authorities);
         for path in paths.chain((!named).then_some(&mut settings.worker)) {
             // Fails only for an empty path, which causes an error where it is used.
             if let Ok(absolute) = std::path::absolute(&*path) {
@@ -99,6 +99,8 @@ impl Source {
 
     /// Fetches `git_ref` into the mirror and returns its commit. A local repository is read in place. A commit that is
     /// in the mirror needs no network. A failed or cancelled fetch leaves earlier commits usable.
+    ///
+    /// A repository that is named by https is fetched by ssh if its server requires a login, and the only login is a key.
     pub async fn fetch(
         &self,
         repo: &RepoUrl,
@@ -106,9 +108,44 @@ impl Source {
         options: FetchOptions,
         progress: impl Fn(FetchProgress),
     ) -> Result<Resolved, SourceError> {
-        let known_hosts = self.settings.known_hosts.clone();
-        let action = Action::Fetch { git_ref: git_ref.clone(), credentials: options.credentials, known_hosts };
-        let mut worker = self.start(repo, action, options.deadline).await?;
+        let Logins { token, ssh_key } = options.logins;
+        let names = repo.host_names();
+        let login = match names {
+            Some(HostNames { https: None, ssh: host }) if ssh_key.is_none() => {
+                return Err(SourceError::KeyNeeded { repo: repo.to_string(), host });
+            }
+            Some(HostNames { https: None, .. }) => ssh_key.clone().map(Login::SshKey),
+            Some(HostNames { https: Some(_), .. }) => token.map(Login::Token),
+            None => None,
+        };
+        let has_login = login.is_some();
+        let action = |address, login| Action::Fetch { git_ref: git_ref.clone(), address, login };
+        let fetched = self.fetch_with(repo, action(None, login), options.deadline, &progress).await;
+        match (fetched, ssh_key, repo.ssh_address()) {
+            (Err(SourceError::NotFoundOrLogin { .. }), Some(key), Some(address)) if !has_login => {
+                let action = action(Some(address), Some(Login::SshKey(key)));
+                self.fetch_with(repo, action, options.deadline, &progress).await
+            }
+            (fetched, _, _) => fetched,
+        }
+    }
+
+    /// The key that an ssh server presents now. `host`: its name, with a port if it is not 22. Errors beside the general ones: `Address`, if
+    /// this is not a host.
+    pub async fn host_key(&self, host: &str) -> Result<Fingerprint, SourceError> {
+        let server = self.repo_url(&format!("ssh://{SSH_USER}@{host}/{SSH_USER}"));
+        let server = server.map_err(|error| SourceError::Address(error.to_string()))?;
+        self.report(&server, Action::HostKey).await
+    }
+
+    async fn fetch_with(
+        &self,
+        repo: &RepoUrl,
+        action: Action,
+        deadline: Option<Instant>,
+        progress: &impl Fn(FetchProgress),
+    ) -> Result<Resolved, SourceError> {
+        let mut worker = self.start(repo, action, deadline).await?;
         loop {
             match worker.next().await? {
                 (FrameKind::Progress, payload) => progress(decode(&payload)?),
@@ -202,6 +239,7 @@ impl Source {
             repo: repo.as_str().to_owned(),
             rules: self.rules(),
             mirrors: self.settings.mirrors.clone(),
+            authorities: self.settings.authorities.clone(),
             limits: self.settings.limits.clone(),
             action,
         };
@@ -252,10 +290,11 @@ mod tests {
             local_sources: vec![".".into()],
             allow_from: Vec::new(),
             allow_http: false,
-            known_hosts: Vec::new(),
+            authorities: Some("ca.pem".into()),
             limits: Limits::default(),
         });
         assert!(source.settings.mirrors.is_absolute() && source.settings.local_sources[0].is_absolute());
+        assert!(source.settings.authorities.is_some_and(|it| it.is_absolute()));
         assert_eq!(source.settings.worker, PathBuf::from("boatyard"));
     }
 }

@@ -1,13 +1,14 @@
 //! The worker: handles one request and exits. All code that calls git is below this module.
 
+mod addresses;
 mod context;
 mod errors;
 mod fetch;
+mod http;
 mod local;
 pub(crate) mod mirror;
 mod options;
 mod privileges;
-mod relay;
 mod resolve;
 mod resource_limits;
 mod session;
@@ -21,7 +22,7 @@ use git2::Repository;
 use crate::error::SourceError;
 use crate::git_ref::CommitId;
 use crate::protocol::{Action, FrameKind, MAX_REQUEST, Request, write_frame};
-use crate::repo_url::{RepoLocation, RepoUrl};
+use crate::repo_url::{RepoLocation, RepoUrl, UrlRules};
 
 /// The hidden subcommand `source-worker`: reads one request from `stdin` and writes the answer to `stdout`. `is_wanted`:
 /// whether a directory is read with the text of the file at a path.
@@ -60,10 +61,13 @@ pub fn run_worker(stdin: impl Read + Send + 'static, mut stdout: impl Write, is_
 /// Restricts this process and checks the address again, so that a mistake in the parent has no effect here.
 fn prepare(request: &Request) -> Result<RepoUrl, SourceError> {
     resource_limits::set_resource_limits(&request.limits)?;
-    let repo =
-        RepoUrl::parse(&request.repo, &request.rules).map_err(|error| SourceError::Address(error.to_string()))?;
+    let repo = parse(&request.repo, &request.rules)?;
     privileges::restrict_files(request, &repo)?;
     Ok(repo)
+}
+
+fn parse(address: &str, rules: &UrlRules) -> Result<RepoUrl, SourceError> {
+    RepoUrl::parse(address, rules).map_err(|error| SourceError::Address(error.to_string()))
 }
 
 fn answer(
@@ -74,10 +78,15 @@ fn answer(
 ) -> Result<(), SourceError> {
     options::harden(&request.limits)?;
     match &request.action {
-        Action::Fetch { git_ref, credentials, known_hosts } => {
-            let login = session::Login { credentials: credentials.as_ref(), known_hosts };
-            let resolved = fetch::fetch(request, repo, git_ref, login, out)?;
+        Action::Fetch { git_ref, address, login } => {
+            let address = address.as_deref().map(|it| parse(it, &request.rules)).transpose()?;
+            let server = address.as_ref().unwrap_or(repo);
+            let resolved = fetch::fetch(request, repo, git_ref, (server, login.as_ref()), out)?;
             report(out, FrameKind::Report, &resolved)
+        }
+        Action::HostKey => {
+            let presented = fetch::host_key(request, repo, out)?;
+            report(out, FrameKind::Report, &presented)
         }
         Action::Identity { commit, selection } => {
             let opened = open(request, repo, commit)?;

@@ -8,23 +8,18 @@ use crate::error::SourceError;
 use crate::protocol::sanitize;
 use crate::repo_url::RepoUrl;
 
-/// Converts an error of a connection to a server. `login_given` distinguishes "needs a login" from "refused this
-/// login".
-pub(super) fn session_error(error: &Error, repo: &RepoUrl, login_given: bool) -> SourceError {
+/// Converts an error of a connection to a server. [`super::http`] has the errors of http(s).
+pub(super) fn session_error(error: &Error, repo: &RepoUrl) -> SourceError {
+    let host = repo.host_names().map(|names| names.named().to_owned()).unwrap_or_default();
     let repo = repo.to_string();
     let text = sanitize(error.message(), 300);
-    let status = text.strip_prefix("unexpected http status code: ");
     match (error.code(), error.class()) {
         (ErrorCode::Timeout, _) => SourceError::Unreachable { repo, why: "the server does not answer".to_owned() },
-        (ErrorCode::Certificate, _) => SourceError::Certificate { repo, why: text },
-        (ErrorCode::Auth, _) if login_given => SourceError::LoginRefused { repo },
-        (ErrorCode::Auth, _) => SourceError::NotFoundOrLogin { repo },
-        _ if text.starts_with("cannot redirect") => SourceError::Redirect { repo, why: text },
-        _ if matches!(status, Some("401" | "403")) && login_given => SourceError::LoginRefused { repo },
-        _ if matches!(status, Some("401" | "403" | "404" | "410")) => SourceError::NotFoundOrLogin { repo },
-        _ if text.contains("content-type") => {
-            SourceError::Unreachable { repo, why: "the server is not a git server".to_owned() }
-        }
+        (ErrorCode::Auth, _) => SourceError::KeyRefused { repo, host },
+        // libssh2 finds out only when it is about to log in.
+        (_, ErrorClass::Ssh) if text.contains("private key") => SourceError::KeyUnusable { host, why: text },
+        // After the login, the server runs a program. Its message is the only answer if it does not serve the repository.
+        (ErrorCode::Eof, ErrorClass::Ssh) => SourceError::NotFoundWithLogin { repo, host, why: text },
         (ErrorCode::Eof, _) => {
             SourceError::Unreachable { repo, why: "the server closed the connection early".to_owned() }
         }

@@ -5,11 +5,12 @@
 
 use std::io::Write;
 
-use git2::{AutotagOption, Direction, FetchOptions, Oid, RemoteRedirect, Repository};
+use git2::{AutotagOption, Direction, FetchOptions, Oid, Remote, Repository};
 use sha2::{Digest, Sha256};
 
-use super::session::{Login, Session};
+use super::session::Session;
 use super::{errors, local, mirror, report, resolve};
+use crate::credentials::{Fingerprint, Login};
 use crate::error::SourceError;
 use crate::git_ref::GitRef;
 use crate::identity::Resolved;
@@ -19,12 +20,12 @@ use crate::repo_url::{RepoLocation, RepoUrl};
 /// The whole history, also what an earlier fetch left out (libgit2's GIT_FETCH_DEPTH_UNSHALLOW).
 const WHOLE_HISTORY: i32 = i32::MAX;
 
-/// Fetches `git_ref` and returns its commit.
+/// Fetches `git_ref` and returns its commit. `server`: the address to fetch from, and the login for its host.
 pub(super) fn fetch(
     request: &Request,
     repo: &RepoUrl,
     git_ref: &GitRef,
-    login: Login<'_>,
+    (server, login): (&RepoUrl, Option<&Login>),
     out: &mut impl Write,
 ) -> Result<Resolved, SourceError> {
     if let RepoLocation::Local { path } = repo.location() {
@@ -38,7 +39,7 @@ pub(super) fn fetch(
     }
     let locked = mirror::lock(&request.mirrors, repo, || report(out, FrameKind::Progress, &FetchProgress::Waiting))?;
     let opened = locked.open_or_create()?;
-    let session = Session::new(repo, login, request, out);
+    let session = Session::new(server, login, request, out);
     let outcome = fetch_from_server(&opened, repo, git_ref, &session);
     if let Err(SourceError::Damaged { .. }) = &outcome {
         // A crash or a full disk damaged the mirror. Fetch everything again now, not at the next request.
@@ -46,6 +47,19 @@ pub(super) fn fetch(
         return fetch_from_server(&locked.recreate()?, repo, git_ref, &session).inspect_err(|_| locked.invalidate());
     }
     outcome
+}
+
+/// The key that an ssh server presents. The connection ends before a login.
+pub(super) fn host_key(request: &Request, server: &RepoUrl, out: &mut impl Write) -> Result<Fingerprint, SourceError> {
+    let session = Session::new(server, None, request, out);
+    let failed = |error: git2::Error| session.failure(&error);
+    let mut remote = Remote::create_detached(session.connect_address()?).map_err(failed)?;
+    let connected = remote.connect_auth(Direction::Fetch, Some(session.callbacks()), None).map(drop);
+    match connected.map_err(failed) {
+        Err(SourceError::HostKeyChanged { fingerprint, .. }) => Ok(fingerprint),
+        Err(error) => Err(error),
+        Ok(()) => Err(SourceError::Worker { why: format!("{server} was not asked for its key") }),
+    }
 }
 
 fn fetch_from_server<W: Write>(
@@ -62,7 +76,7 @@ fn fetch_from_server<W: Write>(
     let address = session.connect_address()?;
     let mut remote = opened.remote_anonymous(address).map_err(|error| session.failure(&error))?;
     let mut connection = remote
-        .connect_auth(Direction::Fetch, Some(session.callbacks()), Some(session.proxy()))
+        .connect_auth(Direction::Fetch, Some(session.callbacks()), None)
         .map_err(|error| session.failure(&error))?;
     session.report_progress(&FetchProgress::Connected);
     let listed = connection.list().map_err(|error| session.failure(&error))?;
@@ -140,9 +154,7 @@ fn receive<W: Write>(
         let mut options = FetchOptions::new();
         options
             .remote_callbacks(session.callbacks())
-            .proxy_options(session.proxy())
             .download_tags(AutotagOption::None)
-            .follow_redirects(RemoteRedirect::None)
             .update_fetchhead(false)
             .depth(depth);
         remote.fetch(refspecs, Some(&mut options), None)

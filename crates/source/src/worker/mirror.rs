@@ -78,10 +78,6 @@ impl LockedMirror {
             _ => {}
         }
         let repo = Repository::init_bare(&self.path).map_err(|error| git_disk(doing(), &error))?;
-        // A server may redirect within its host (a renamed repository), never to another host.
-        repo.config()
-            .and_then(|mut config| config.set_bool("http.followRedirects", false))
-            .map_err(|error| git_disk(doing(), &error))?;
         fs::write(self.path.join(MARKER), "1\n").map_err(|error| disk(doing(), &error))?;
         Ok(repo)
     }

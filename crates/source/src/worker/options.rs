@@ -2,7 +2,8 @@
 //! global and unsynchronized, not because they access memory.
 #![allow(unsafe_code)]
 
-use git2::{ConfigLevel, Error, opts};
+use git2::transport::Transport;
+use git2::{ConfigLevel, Error, Remote, opts};
 
 use crate::error::SourceError;
 use crate::limits::Limits;
@@ -18,6 +19,16 @@ const CACHE: isize = 8 * 1024 * 1024;
 pub(super) fn harden(limits: &Limits) -> Result<(), SourceError> {
     set(limits)
         .map_err(|error| SourceError::Worker { why: format!("git's options cannot be set: {}", error.message()) })
+}
+
+/// Makes git2 use this transport for addresses with this scheme, from now on and in the whole process.
+pub(super) fn register_transport(
+    scheme: &str,
+    factory: impl Fn(&Remote<'_>) -> Result<Transport, Error> + Send + Sync + 'static,
+) -> Result<(), SourceError> {
+    // SAFETY: git2 keeps transports in a list without a lock. Only this thread uses git2.
+    unsafe { git2::transport::register(scheme, factory) }
+        .map_err(|error| SourceError::Worker { why: format!("git's transport cannot be set: {}", error.message()) })
 }
 
 fn set(limits: &Limits) -> Result<(), Error> {

@@ -66,11 +66,12 @@ pub(super) fn restrict_files(request: &Request, repo: &RepoUrl) -> Result<(), So
         // The rule needs an existing directory, and the first fetch creates it.
         super::mirror::create_directory(&request.mirrors)?;
     }
-    restrict(&request.mirrors, &request.rules.local_sources)
+    let read: Vec<&PathBuf> = request.rules.local_sources.iter().chain(&request.authorities).collect();
+    restrict(&request.mirrors, &read)
         .map_err(|error| SourceError::Worker { why: format!("it cannot restrict its file access: {error}") })
 }
 
-fn restrict(mirrors: &Path, local_sources: &[PathBuf]) -> Result<(), RulesetError> {
+fn restrict(mirrors: &Path, readable: &[&PathBuf]) -> Result<(), RulesetError> {
     let abi = ABI::V3;
     let read = AccessFs::from_read(abi) & !AccessFs::Execute;
     Ruleset::default()
@@ -78,7 +79,7 @@ fn restrict(mirrors: &Path, local_sources: &[PathBuf]) -> Result<(), RulesetErro
         .handle_access(AccessFs::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules(SYSTEM_FILES, read))?
-        .add_rules(path_beneath_rules(local_sources, read))?
+        .add_rules(path_beneath_rules(readable, read))?
         .add_rules(path_beneath_rules([mirrors], AccessFs::from_all(abi) & !AccessFs::Execute))?
         .restrict_self()
         .map(drop)

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use source::{
-    CommitId, Credentials, FetchOptions, FetchProgress, GitRef, RepoUrl, Resolved, Secret, Selection, SourceError,
+    CommitId, FetchOptions, FetchProgress, GitRef, Logins, RepoUrl, Resolved, Secret, Selection, SourceError, SshKey,
 };
 
 use crate::fixture::{FILE, Fixture, WHEN};
@@ -32,9 +32,6 @@ pub const CASES: &[Case] = &[
     ("a damaged mirror is created again", damaged_mirror),
     ("a branch that became a directory of branches causes no conflict", branch_becomes_directory),
     ("a repository that does not exist or needs a login is an error", no_such_repository),
-    ("a token gives access to a repository and is sent only on request", token),
-    ("a refused token is tried once", token_refused),
-    ("a token is not sent to another host", token_not_carried),
     ("a redirect on the same host is followed", same_host_redirect),
     ("a server that never answers is abandoned after the timeout", hanging_server),
     ("a server that sends a byte now and then is abandoned as well", trickling_server),
@@ -42,7 +39,7 @@ pub const CASES: &[Case] = &[
     ("no more than the allowed bytes are received", too_much),
 ];
 
-fn fetch(fixture: &Fixture, url: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
+pub fn fetch(fixture: &Fixture, url: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
     wait(fixture.source().fetch(url, git_ref, FetchOptions::default(), |_| {}))
 }
 
@@ -54,7 +51,7 @@ fn served() -> (Fixture, Server, RepoUrl) {
     (fixture, server, url)
 }
 
-fn main_branch() -> GitRef {
+pub fn main_branch() -> GitRef {
     GitRef::branch("main").unwrap()
 }
 
@@ -252,7 +249,7 @@ fn this_host() {
         for address in [format!("http://{host}:{port}"), format!("ssh://git@{host}/a/b"), format!("https://{host}/a/b")]
         {
             let url = fixture.source().repo_url(&address).unwrap();
-            let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
+            let error = wait(fixture.source().fetch(&url, &main_branch(), any_key(), |_| {})).unwrap_err();
             assert!(matches!(error, SourceError::AddressRefused { .. }), "{address}: {error}");
             assert!(error.to_string().contains("--allow-sources-from loopback"), "{error}");
         }
@@ -261,6 +258,11 @@ fn this_host() {
     let metadata = fixture.source().repo_url("http://169.254.169.254/latest/meta-data").unwrap();
     let error = fetch(&fixture, &metadata, &main_branch()).unwrap_err();
     assert!(error.to_string().contains("--allow-sources-from link-local"), "{error}");
+}
+
+fn any_key() -> FetchOptions {
+    let key = SshKey { private_key: Secret::new("key"), host_keys: Vec::new() };
+    FetchOptions { logins: Logins { token: None, ssh_key: Some(key) }, deadline: None }
 }
 
 fn empty() {
@@ -402,56 +404,12 @@ fn no_such_repository() {
         let server = Server::start(Manner::Status(status));
         let url = fixture.source().repo_url(&server.url).unwrap();
         let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
-        assert_eq!(error.to_string(), format!("repository {url} does not exist or needs a login"), "{status}");
+        let host = url.as_str().split('/').nth(2).unwrap();
+        let advice = format!("boatyard sources add {host} --token-file FILE");
+        let expected = format!("repository {url} does not exist or needs a login. To add one: {advice}");
+        assert_eq!(error.to_string(), expected, "{status}");
         assert!(!error.is_transient());
     }
-}
-
-fn login() -> FetchOptions {
-    let token = Secret::new("s3cret-token");
-    FetchOptions { credentials: Some(Credentials::Token { user: "me".into(), token }), ..FetchOptions::default() }
-}
-
-/// `me:s3cret-token` in base64.
-const AUTHORIZATION: &str = "Basic bWU6czNjcmV0LXRva2Vu";
-
-fn token() {
-    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
-    let server = Server::start(Manner::ServeWithLogin(fixture.path(), AUTHORIZATION.to_owned()));
-    let url = fixture.source().repo_url(&server.url).unwrap();
-    let error = fetch(&fixture, &url, &main_branch()).unwrap_err();
-    assert!(matches!(error, SourceError::NotFoundOrLogin { .. }), "{error}");
-    let resolved = wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap();
-    assert_eq!(resolved.commit, fixture.head());
-    let open = Server::start(Manner::Serve(fixture.path()));
-    let url = fixture.source().repo_url(&open.url).unwrap();
-    wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap();
-    assert!(open.requests().iter().all(|seen| seen.authorization.is_none()));
-}
-
-fn token_refused() {
-    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
-    let server = Server::start(Manner::ServeWithLogin(fixture.path(), "Basic other".to_owned()));
-    let url = fixture.source().repo_url(&server.url).unwrap();
-    let error = wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap_err();
-    assert!(matches!(error, SourceError::LoginRefused { .. }), "{error}");
-    assert!(!error.to_string().contains("s3cret"));
-    assert_eq!(server.requests().iter().filter(|seen| seen.authorization.is_some()).count(), 1);
-}
-
-fn token_not_carried() {
-    let fixture = Fixture::with_files(&[("Dockerfile", "")]);
-    let thief = Server::start(Manner::ServeWithLogin(fixture.path(), AUTHORIZATION.to_owned()));
-    let port = thief.url.split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
-    // Another name of this machine counts as another host; another port of the same name is another server.
-    for host in ["localhost", "127.0.0.1"] {
-        let server = Server::start(Manner::Redirect(format!("http://{host}:{port}")));
-        let url = fixture.source().repo_url(&server.url).unwrap();
-        let error = wait(fixture.source().fetch(&url, &main_branch(), login(), |_| {})).unwrap_err();
-        let refused = matches!(error, SourceError::Redirect { .. } | SourceError::NotFoundOrLogin { .. });
-        assert!(refused, "{host}: {error}");
-    }
-    assert!(thief.requests().iter().all(|seen| seen.authorization.is_none()));
 }
 
 fn same_host_redirect() {

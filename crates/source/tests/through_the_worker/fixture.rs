@@ -36,7 +36,7 @@ impl Fixture {
             local_sources: vec![sources],
             allow_from: vec![SpecialNetwork::Loopback],
             allow_http: true,
-            known_hosts: Vec::new(),
+            authorities: None,
             limits: Limits::default(),
         };
         Self { dir, repo, settings }

@@ -8,7 +8,9 @@ mod contexts;
 mod fetching;
 mod fixture;
 mod lifetimes;
+mod logins;
 mod server;
+mod sshd;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     }
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let filter = args.iter().find(|arg| !arg.starts_with('-')).map_or("", String::as_str);
-    let all = [fetching::CASES, contexts::CASES, lifetimes::CASES].concat();
+    let all = [fetching::CASES, contexts::CASES, logins::CASES, lifetimes::CASES].concat();
     if has("--list") {
         // nextest also lists ignored tests. There are none; without this check every test would be listed as ignored.
         all.iter().filter(|_| !has("--ignored")).for_each(|(name, _)| println!("{name}: test"));

@@ -7,6 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
 /// What the server does with a request.
 #[derive(Clone)]
 pub enum Manner {
@@ -43,14 +47,33 @@ pub struct Seen {
 
 impl Server {
     pub fn start(manner: Manner) -> Self {
+        Self::start_as("http", manner, Some)
+    }
+
+    /// A server for https, with a certificate for localhost. Also returns the certificate of its authority as PEM.
+    pub fn start_tls(manner: Manner) -> (Self, String) {
+        let (authority, config) = tls();
+        let config = Arc::new(config);
+        let server = Self::start_as("https", manner, move |stream| {
+            Some(StreamOwned::new(ServerConnection::new(config.clone()).ok()?, stream))
+        });
+        (server, authority)
+    }
+
+    fn start_as<S: Read + Write>(
+        scheme: &str,
+        manner: Manner,
+        wrap: impl Fn(TcpStream) -> Option<S> + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let url = format!("http://127.0.0.1:{}/owner/name.git", listener.local_addr().unwrap().port());
+        let host = if scheme == "https" { "localhost" } else { "127.0.0.1" };
+        let url = format!("{scheme}://{host}:{}/owner/name.git", listener.local_addr().unwrap().port());
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (manner, seen) = (manner.clone(), Arc::clone(&seen));
-                thread::spawn(move || answer(stream, &manner, &seen));
+                let (manner, seen, wrap) = (manner.clone(), Arc::clone(&seen), wrap.clone());
+                thread::spawn(move || answer(wrap(stream)?, &manner, &seen));
             }
         });
         Self { url, requests }
@@ -61,9 +84,26 @@ impl Server {
     }
 }
 
+/// The certificate of a new authority as PEM, and a configuration with a certificate of it for localhost.
+fn tls() -> (String, ServerConfig) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let provider = tokio_rustls::rustls::crypto::ring::default_provider();
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .unwrap();
+    (authority.pem(), config)
+}
+
 /// Answers one request. The client notices errors on the connection.
-fn answer(mut stream: TcpStream, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
+fn answer(stream: impl Read + Write, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let (mut length, mut authorization) = (0, None);
@@ -79,6 +119,7 @@ fn answer(mut stream: TcpStream, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Op
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
+    let mut stream = reader.into_inner();
     // A proxy gets the absolute address and passes it on.
     let target = line.split(' ').nth(1)?;
     let path =
@@ -120,7 +161,7 @@ fn answer(mut stream: TcpStream, manner: &Manner, seen: &Mutex<Vec<Seen>>) -> Op
 
 const REFERENCES: &str = "Content-Type: application/x-git-upload-pack-advertisement\r\n";
 
-fn serve(stream: &mut TcpStream, repo: &Path, path: &str, body: &[u8]) -> Option<()> {
+fn serve(stream: &mut impl Write, repo: &Path, path: &str, body: &[u8]) -> Option<()> {
     if path.ends_with("/info/refs?service=git-upload-pack") {
         return respond(stream, "200 OK", REFERENCES, &references(repo)?);
     }
@@ -157,8 +198,9 @@ fn upload_pack(repo: &Path, options: &[&str], body: &[u8]) -> Option<Vec<u8>> {
     read?.ok().map(|_| answer)
 }
 
-fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> Option<()> {
+fn respond(stream: &mut impl Write, status: &str, headers: &str, body: &[u8]) -> Option<()> {
     let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     stream.write_all(head.as_bytes()).ok()?;
-    stream.write_all(body).ok()
+    stream.write_all(body).ok()?;
+    stream.flush().ok()
 }
