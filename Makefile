@@ -17,7 +17,7 @@ help: ## show this help
 	@echo
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## check the compiler, the Docker engine, the local images and the browser (as root on Debian: install what is missing)
+setup: ## check the compiler, the Docker engine, the local images, the ssh server and the browser (as root on Debian: install what is missing)
 	@scripts/setup
 
 demo: setup ## deploy, restart, rebuild and break a small app under load, and report the effect on its users
@@ -28,7 +28,9 @@ demo: setup ## deploy, restart, rebuild and break a small app under load, and re
 # compile many dependencies once more, because the tests use other features of them.
 #
 # On a machine without a browser, the tests of the control panel fail. To let them skip: make test BOATYARD_REQUIRE_BROWSER=0
+# The same goes for the tests of repositories by ssh, without OpenSSH's server: make test BOATYARD_REQUIRE_SSHD=0
 test: export BOATYARD_REQUIRE_BROWSER ?= 1
+test: export BOATYARD_REQUIRE_SSHD ?= 1
 test: setup ## run all tests, including those against the Docker engine
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \

@@ -4,6 +4,7 @@ pub mod browser;
 pub mod by_hand;
 pub mod demo;
 pub mod engine;
+pub mod git_server;
 pub mod http;
 pub mod installation;
 pub mod load;
@@ -13,6 +14,7 @@ pub mod registry;
 pub mod repo;
 pub mod site;
 pub mod small_disk;
+pub mod sshd;
 
 use std::process::ExitCode;
 

@@ -3,12 +3,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use boatyard_tests::git_server::{Manner, Server};
 use source::{
     CommitId, FetchOptions, FetchProgress, GitRef, Logins, RepoUrl, Resolved, Secret, Selection, SourceError, SshKey,
 };
 
 use crate::fixture::{FILE, Fixture, WHEN};
-use crate::server::{Manner, Server};
 use crate::{Case, wait};
 
 pub const CASES: &[Case] = &[

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use boatyard_tests::git_server::{Manner, Server};
 use futures::StreamExt;
 use rustix::process::{Pid, Signal, kill_process};
 use source::{Context, FetchOptions, GitRef, Selection, SourceError};
 
 use crate::fixture::{FILE, Fixture};
-use crate::server::{Manner, Server};
 use crate::{Case, wait};
 
 pub const CASES: &[Case] = &[

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use boatyard_tests::git_server::{Manner, Server};
+use boatyard_tests::sshd::Sshd;
 use source::{FetchOptions, Fingerprint, Logins, RepoUrl, Resolved, Secret, Selection, SourceError, SshKey, Token};
 
 use crate::fetching::{fetch, main_branch};
 use crate::fixture::Fixture;
-use crate::server::{Manner, Server};
-use crate::sshd::Sshd;
 use crate::{Case, wait};
 
 pub const CASES: &[Case] = &[
@@ -15,6 +15,7 @@ pub const CASES: &[Case] = &[
     ("a refused token is tried once", token_refused),
     ("a token is not sent to another host", token_not_carried),
     ("a repository is fetched by https from a server of a given authority, and from no other", https),
+    ("a repository that is named by https is fetched by ssh if there is only a key", https_with_key),
     ("a key gives access to a repository by ssh", key),
     ("an ssh address without a key is not fetched", no_key),
     ("a key that the server does not know is refused", key_refused),
@@ -103,6 +104,31 @@ fn https() {
     assert!(matches!(error, SourceError::Certificate { .. }), "{error}");
 }
 
+fn https_with_key() {
+    let mut fixture = Fixture::with_files(&[("Dockerfile", "")]);
+    let (server, authority) = Server::start_tls(Manner::ServeWithLogin(fixture.path(), AUTHORIZATION.to_owned()));
+    let file = fixture.dir.path().join("authority.pem");
+    std::fs::write(&file, authority).unwrap();
+    fixture.settings.authorities = Some(file);
+    let url = fixture.source().repo_url(&server.url).unwrap();
+    let key = SshKey { private_key: Secret::new("key"), host_keys: Vec::new() };
+    // Whatever listens on the usual port for ssh here does not have a pinned key.
+    let by_ssh = |error: &SourceError| match error {
+        SourceError::Unreachable { repo, .. } => repo == "ssh://git@localhost/owner/name.git",
+        SourceError::HostKeyChanged { host, .. } => host == "localhost",
+        _ => false,
+    };
+    let only_key = Logins { token: None, ssh_key: Some(key.clone()) };
+    let error = fetch_with(&fixture, &url, only_key.clone()).unwrap_err();
+    assert!(by_ssh(&error), "{error}");
+    assert!(fetch_with(&fixture, &url, Logins { ssh_key: Some(key), ..a_token() }).is_ok(), "the token comes first");
+
+    let (open, authority) = Server::start_tls(Manner::Serve(fixture.path()));
+    std::fs::write(fixture.settings.authorities.as_ref().unwrap(), authority).unwrap();
+    let url = fixture.source().repo_url(&open.url).unwrap();
+    assert!(fetch_with(&fixture, &url, only_key).is_ok(), "a public repository needs no key");
+}
+
 /// A repository that a real ssh server serves, the server, and the repository's address.
 fn by_ssh() -> Option<(Fixture, Sshd, RepoUrl)> {
     let fixture = Fixture::with_files(&[("Dockerfile", "FROM scratch")]);
@@ -116,10 +142,14 @@ fn a_key(file: PathBuf, host_keys: Vec<Fingerprint>) -> Logins {
     Logins { token: None, ssh_key: Some(SshKey { private_key, host_keys }) }
 }
 
+fn host_keys(sshd: &Sshd) -> Vec<Fingerprint> {
+    sshd.host_keys().iter().map(|it| Fingerprint::parse(it).unwrap()).collect()
+}
+
 fn key() {
     let Some((fixture, sshd, url)) = by_ssh() else { return };
     for kind in ["ed25519", "ecdsa", "rsa"] {
-        let login = a_key(sshd.new_key(kind, true), sshd.host_keys());
+        let login = a_key(sshd.new_key(kind, true), host_keys(&sshd));
         let resolved = fetch_with(&fixture, &url, login).unwrap();
         assert_eq!((&resolved.commit, resolved.branch.as_deref()), (&fixture.head(), Some("main")), "{kind}");
     }
@@ -138,7 +168,7 @@ fn no_key() {
 
 fn key_refused() {
     let Some((fixture, sshd, url)) = by_ssh() else { return };
-    let error = fetch_with(&fixture, &url, a_key(sshd.new_key("ed25519", false), sshd.host_keys())).unwrap_err();
+    let error = fetch_with(&fixture, &url, a_key(sshd.new_key("ed25519", false), host_keys(&sshd))).unwrap_err();
     assert!(matches!(error, SourceError::KeyRefused { .. }), "{error}");
     let message = error.to_string();
     assert!(message.ends_with(&format!("boatyard sources add {} --ssh-key FILE", sshd.host())), "{message}");
@@ -150,7 +180,7 @@ fn host_key_changed() {
     let login = a_key(sshd.new_key("ed25519", true), vec![pinned.clone()]);
     let error = fetch_with(&fixture, &url, login).unwrap_err();
     let SourceError::HostKeyChanged { fingerprint, .. } = &error else { panic!("{error}") };
-    assert!(sshd.host_keys().contains(fingerprint));
+    assert!(host_keys(&sshd).contains(fingerprint));
     let message = error.to_string();
     let command = format!("boatyard sources add {} --fingerprint {fingerprint}", sshd.host());
     assert!(message.contains(pinned.as_str()) && message.ends_with(&command), "{message}");
@@ -160,7 +190,7 @@ fn host_key_changed() {
 fn host_key_shown() {
     let Some((fixture, sshd, _)) = by_ssh() else { return };
     let shown = wait(fixture.source().host_key(&sshd.host())).unwrap();
-    assert!(sshd.host_keys().contains(&shown));
+    assert!(host_keys(&sshd).contains(&shown));
     assert!(!sshd.log().contains("publickey"), "no login was tried");
     let error = wait(fixture.source().host_key("127.0.0.1:1")).unwrap_err();
     assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
@@ -171,7 +201,7 @@ fn host_key_shown() {
 fn no_repository_by_ssh() {
     let Some((fixture, sshd, _)) = by_ssh() else { return };
     let url = fixture.source().repo_url(&sshd.address(&fixture.dir.path().join("missing"))).unwrap();
-    let error = fetch_with(&fixture, &url, a_key(sshd.new_key("ed25519", true), sshd.host_keys())).unwrap_err();
+    let error = fetch_with(&fixture, &url, a_key(sshd.new_key("ed25519", true), host_keys(&sshd))).unwrap_err();
     assert!(matches!(error, SourceError::NotFoundWithLogin { .. }), "{error:?}");
 }
 
@@ -179,7 +209,7 @@ fn unusable_key() {
     let Some((fixture, sshd, url)) = by_ssh() else { return };
     let file = fixture.dir.path().join("not-a-key");
     std::fs::write(&file, "s3cret text").unwrap();
-    let error = fetch_with(&fixture, &url, a_key(file, sshd.host_keys())).unwrap_err();
+    let error = fetch_with(&fixture, &url, a_key(file, host_keys(&sshd))).unwrap_err();
     assert!(matches!(error, SourceError::KeyUnusable { .. }), "{error:?}");
     assert!(!error.to_string().contains("s3cret"));
 }

@@ -9,8 +9,6 @@ mod fetching;
 mod fixture;
 mod lifetimes;
 mod logins;
-mod server;
-mod sshd;
 
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
 //! OpenSSH's server on a free port of this host, with keys and a configuration of its own.
+#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -6,8 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-use source::Fingerprint;
 
 /// Where Debian and others install it. It must be started by its whole path.
 const PROGRAM: &str = "/usr/sbin/sshd";
@@ -17,7 +16,7 @@ pub struct Sshd {
     directory: PathBuf,
     port: u16,
     user: String,
-    process: Child,
+    _process: Running,
 }
 
 impl Sshd {
@@ -41,7 +40,7 @@ impl Sshd {
             let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
             if let Some(process) = spawn(&directory, port) {
                 let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
-                return Some(Self { directory, port, user: user.trim().to_owned(), process });
+                return Some(Self { directory, port, user: user.trim().to_owned(), _process: process });
             }
         }
         panic!("sshd does not start: {}", fs::read_to_string(directory.join("log")).unwrap());
@@ -58,14 +57,23 @@ impl Sshd {
     }
 
     /// The fingerprints of the server's keys.
-    pub fn host_keys(&self) -> Vec<Fingerprint> {
+    pub fn host_keys(&self) -> Vec<String> {
         let of = |kind| fingerprint(&self.directory.join(format!("host_{kind}.pub")));
         ["ed25519", "ecdsa"].map(of).into()
     }
 
+    /// The server's keys as a file of known hosts has them.
+    pub fn known_hosts(&self) -> String {
+        let line = |kind: &str| {
+            let key = fs::read_to_string(self.directory.join(format!("host_{kind}.pub"))).unwrap();
+            format!("[127.0.0.1]:{} {key}", self.port)
+        };
+        ["ed25519", "ecdsa"].map(line).concat()
+    }
+
     /// A new private key. The server accepts it if it is `authorized`.
     pub fn new_key(&self, kind: &str, authorized: bool) -> PathBuf {
-        let file = self.directory.join(format!("user_{kind}"));
+        let file = self.directory.join(format!("user_{kind}_{authorized}"));
         generate_key(&file, kind);
         if authorized {
             let public = fs::read_to_string(file.with_extension("pub")).unwrap();
@@ -81,15 +89,18 @@ impl Sshd {
     }
 }
 
-impl Drop for Sshd {
+/// A process that ends with this value.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
 /// Starts the server, and waits until it listens. `None` if the port is taken.
-fn spawn(directory: &Path, port: u16) -> Option<Child> {
+fn spawn(directory: &Path, port: u16) -> Option<Running> {
     let at = |name: &str| directory.join(name).display().to_string();
     let config = format!(
         "ListenAddress 127.0.0.1\nPort {port}\nHostKey {}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\
@@ -105,21 +116,21 @@ fn spawn(directory: &Path, port: u16) -> Option<Child> {
         // As root, sshd separates its privileges in this directory. Debian's service creates it.
         fs::set_permissions("/run/sshd", fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let mut child = Command::new(PROGRAM)
+    let child = Command::new(PROGRAM)
         .args(["-D", "-e", "-f"])
         .arg(directory.join("config"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)
-        .spawn()
-        .unwrap();
+        .spawn();
+    let mut running = Running(child.unwrap());
     let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline {
-        if child.try_wait().unwrap().is_some() {
+        if running.0.try_wait().unwrap().is_some() {
             return None;
         }
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-            return Some(child);
+            return Some(running);
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -131,8 +142,8 @@ fn generate_key(file: &Path, kind: &str) {
     assert!(made.success());
 }
 
-fn fingerprint(public_key: &Path) -> Fingerprint {
+fn fingerprint(public_key: &Path) -> String {
     let shown = Command::new("ssh-keygen").arg("-lf").arg(public_key).output().unwrap();
     let shown = String::from_utf8(shown.stdout).unwrap();
-    Fingerprint::parse(shown.split(' ').nth(1).unwrap()).unwrap()
+    shown.split(' ').nth(1).unwrap().to_owned()
 }

@@ -1,4 +1,5 @@
-//! A small git server on a free port, and the ways in which a server can misbehave.
+//! A small git server for http and https on a free port, and the ways in which a server can misbehave.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
