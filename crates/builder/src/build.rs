@@ -9,8 +9,8 @@ use engine::{BuildEvent, BuildSpec, BuildStepState, Engine, EngineError, Registr
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use source::{
-    CommitId, ContextPath, Directory, DockerfileChoice, FetchOptions, FetchProgress, GitRef, Identity, Note, RepoUrl,
-    Resolved, Selection, Source, SourceError,
+    CommitId, ContextPath, Directory, DockerfileChoice, FetchOptions, FetchProgress, GitRef, Identity, Logins, Note,
+    RepoUrl, Resolved, Selection, Source, SourceError,
 };
 use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
@@ -24,6 +24,9 @@ use crate::variables::Variables;
 /// Looks up an image that was built earlier for an identity.
 pub type ImageLookup = Box<dyn Fn(String) -> BoxFuture<'static, Option<KnownImage>> + Send + Sync>;
 
+/// Looks up the logins for the host of a repository. Errors: a login is on record and cannot be read.
+pub type LoginLookup = Arc<dyn Fn(RepoUrl) -> BoxFuture<'static, Result<Logins, SourceError>> + Send + Sync>;
+
 /// Receives the lines of a build's log.
 pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 
@@ -32,6 +35,7 @@ pub type LogSink = Arc<dyn Fn(&str) + Send + Sync>;
 pub struct Builder {
     engine: Arc<dyn Engine>,
     source: Source,
+    logins: LoginLookup,
     /// The base images of generated Dockerfiles.
     bases: Arc<Bases>,
     queue: BuildQueue,
@@ -108,10 +112,17 @@ pub enum BuildError {
 }
 
 impl Builder {
-    /// Builds on `engine` from `source`. `bases`: the base images of generated Dockerfiles.
-    pub fn new(engine: Arc<dyn Engine>, source: Source, bases: Bases, limits: BuildLimits) -> Self {
+    /// Builds on `engine` from `source`, with the logins that `logins` finds. `bases`: the base images of generated
+    /// Dockerfiles.
+    pub fn new(
+        engine: Arc<dyn Engine>,
+        source: Source,
+        logins: LoginLookup,
+        bases: Bases,
+        limits: BuildLimits,
+    ) -> Self {
         let (queue, time_limit) = (BuildQueue::new(limits.at_once), limits.time);
-        Self { engine, source, bases: Arc::new(bases), queue, time_limit, build_locks: Arc::default() }
+        Self { engine, source, logins, bases: Arc::new(bases), queue, time_limit, build_locks: Arc::default() }
     }
 
     /// The position in the queue of the build with this [`Recipe::queue_name`], from 1. `None`: it does not wait there.
@@ -132,7 +143,8 @@ impl Builder {
     /// Looks up the newest commit of a reference for display. Changes nothing that builds use: at most the mirror gains
     /// objects. Dropping the future ends the look-up. Errors: those of [`Source::fetch`].
     pub async fn head(&self, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {
-        self.source.fetch(repo, git_ref, FetchOptions::default(), |_| {}).await
+        let options = FetchOptions { logins: (self.logins)(repo.clone()).await?, deadline: None };
+        self.source.fetch(repo, git_ref, options, |_| {}).await
     }
 
     /// Looks up what a component would be built with at a commit that was looked up. Errors: a build would not find its
@@ -261,7 +273,8 @@ impl Builder {
             FetchProgress::Remote(line) => log(&line),
             FetchProgress::Connected | FetchProgress::Receiving { .. } => {}
         };
-        let resolved = self.source.fetch(&recipe.repo, git_ref, FetchOptions::default(), progress).await?;
+        let options = FetchOptions { logins: (self.logins)(recipe.repo.clone()).await?, deadline: None };
+        let resolved = self.source.fetch(&recipe.repo, git_ref, options, progress).await?;
         log(&format!("Commit {} {}", resolved.commit.as_str(), resolved.summary));
         if resolved.uncommitted {
             log(&format!("Note: {} has uncommitted changes; they are not part of the build", recipe.repo));

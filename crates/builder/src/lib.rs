@@ -19,6 +19,6 @@ mod queue;
 mod recipe;
 mod variables;
 
-pub use build::{BuildError, BuildLimits, Builder, Built, ImageLookup, LogSink};
+pub use build::{BuildError, BuildLimits, Builder, Built, ImageLookup, LogSink, LoginLookup};
 pub use dockerfile::BuildPlan;
 pub use recipe::{BuildSecrets, Cache, Hints, KnownImage, Recipe, queue_name};

@@ -86,6 +86,15 @@ pub const NEW_TOKEN: &[Column] = &[
     default_column("Expires", "Expires At", expiry),
 ];
 
+/// The columns of a login for a git server.
+pub const SOURCES: &[Column] = &[
+    default_column("Host", "Host", |it| text(it, "/host")),
+    default_column("Protocol", "Protocol", |it| text(it, "/protocol")),
+    default_column("Username", "Username", |it| text(it, "/username")),
+    default_column("Fingerprints", "Pinned Host Keys", fingerprints),
+    default_column("Added", "Added At", |it| text(it, "/added_at")),
+];
+
 pub const AUDIT: &[Column] = &[
     default_column("Time", "Time", |it| text(it, "/at")),
     default_column("Token", "Token", |it| text(it, "/token_name")),
@@ -192,6 +201,11 @@ fn text(object: &Value, pointer: &str) -> String {
 
 fn only_app(token: &Value) -> String {
     token["app_name"].as_str().unwrap_or("all").to_owned()
+}
+
+fn fingerprints(login: &Value) -> String {
+    let all = login["fingerprints"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    all.collect::<Vec<_>>().join(", ")
 }
 
 fn expiry(token: &Value) -> String {

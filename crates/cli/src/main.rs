@@ -3,7 +3,7 @@
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
 //! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`] and [`dev`]: for
-//!   directories; [`apps`], [`registries`], [`tokens`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
+//!   directories; [`apps`], [`registries`], [`sources`], [`tokens`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
@@ -26,6 +26,7 @@ mod panel;
 mod registries;
 mod repeat_filter;
 mod serve;
+mod sources;
 mod spec;
 mod table;
 mod tls;
@@ -80,6 +81,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Detect(options) => detect::run(options, &connection).await,
         Command::Dev(options) => dev::run(options, &connection).await,
         Command::Registries(command) => registries::run(command, &connection).await,
+        Command::Sources(command) => sources::run(command, &connection).await,
         Command::Tokens(command) => tokens::run(command, &connection).await,
         Command::Panel { no_open } => panel::run(no_open, &connection).await,
         Command::Audit(options) => tokens::audit(options, &connection).await,

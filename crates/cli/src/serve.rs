@@ -24,6 +24,7 @@ use crate::discover::Runtime;
 use crate::exit::{Exit, HeldError, UsageError};
 use crate::output;
 use crate::repeat_filter::RepeatFilter;
+use crate::tls;
 
 pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     start_tracing();
@@ -153,12 +154,19 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         api,
         local_sources: sources.collect::<Result<_, _>>()?,
         allow_sources_from: options.allow_sources_from,
+        sources_ca: options.sources_ca.map(|file| sources_ca(&file)).transpose()?,
         base_images: base_images(&options.base_image)?,
         parallel_builds: options.parallel_builds.into(),
         build_limit: Duration::from_secs(60 * u64::from(options.build_time_limit)),
         database_images: options.database_image,
         ..base_config(options.host, data_dir)?
     })
+}
+
+/// The absolute path of a file with certificates. Errors: it cannot be read, or contains none.
+fn sources_ca(file: &Path) -> anyhow::Result<PathBuf> {
+    tls::certificates(file).context("cannot use --sources-ca")?;
+    file.canonicalize().with_context(|| format!("cannot use --sources-ca {}", file.display()))
 }
 
 /// Errors: a replacement names no base image.
@@ -177,6 +185,7 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         api: SocketAddr::from(([127, 0, 0, 1], 7080)),
         local_sources: Vec::new(),
         allow_sources_from: Vec::new(),
+        sources_ca: None,
         base_images: Bases::default(),
         database_images: Vec::new(),
         network_pool: host.network_pool,

@@ -12,10 +12,10 @@ use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase,
-    JobInvocationView, LogEntry, LogRequest, NewToken, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView,
-    RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, SpecVersion, TokenView, TrafficSample,
-    UpdateOptions,
+    DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage, InstanceView,
+    JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewSourceLogin, NewToken, Page, PageQuery, Preview,
+    RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView,
+    SourceLoginView, SourceSecret, SpecVersion, TokenView, TrafficSample, UpdateOptions,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -452,6 +452,33 @@ impl Control for FakeControl {
     async fn delete_unknown(&self, app: &AppId) -> Result<UnknownApp, ControlError> {
         let (name, hosts, containers, networks, volumes) = Default::default();
         Ok(UnknownApp { app: app.clone(), name, hosts, containers, networks, volumes })
+    }
+
+    async fn source_logins(&self) -> Result<Vec<SourceLoginView>, ControlError> {
+        Ok(samples::source_logins())
+    }
+
+    async fn add_source_login(&self, login: NewSourceLogin, _: &Caller) -> Result<SourceLoginView, ControlError> {
+        let what = match &login.secret {
+            SourceSecret::Token { user, token } => format!("token {token} {user:?}"),
+            SourceSecret::SshKey { private_key, host_keys } => format!("key {private_key} {host_keys:?}"),
+            SourceSecret::HostKeys(host_keys) => format!("host keys {host_keys:?}"),
+        };
+        self.record(format!("add_source_login {} {what}", login.host))?;
+        Ok(samples::source_logins().remove(0))
+    }
+
+    async fn remove_source_login(&self, host: &str, _: &Caller) -> Result<Vec<SourceLoginView>, ControlError> {
+        let found: Vec<_> = samples::source_logins().into_iter().filter(|it| it.host == host).collect();
+        match found.is_empty() {
+            true => Err(ControlError::NotFound(format!("no login for {host:?}"))),
+            false => Ok(found),
+        }
+    }
+
+    async fn host_key(&self, host: &str) -> Result<HostKeyView, ControlError> {
+        self.record(format!("host_key {host}"))?;
+        Ok(HostKeyView { host: host.into(), fingerprint: samples::FINGERPRINT.into() })
     }
 
     fn token_by_hash(&self, hash: &str) -> Option<TokenView> {

@@ -7,8 +7,8 @@ use controller::view::{
     Actor, AlertView, AppView, BuildPlanView, BuiltWith, CommitView, ComponentHealthView, Condition,
     DatabaseConnectionView, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage, HostView,
     InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RegistryLoginView,
-    RollbackCheck, RolloutView, SourceHeadView, SourceLocation, TokenApp, TokenScope, TokenView, TrafficSample,
-    Transition, UsageSample,
+    RollbackCheck, RolloutView, SourceHeadView, SourceLocation, SourceLoginView, SourceProtocol, TokenApp, TokenScope,
+    TokenView, TrafficSample, Transition, UsageSample,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -23,6 +23,29 @@ pub const INVOCATION: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b23";
 pub const APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
 
 pub const OTHER_APP: &str = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b24";
+
+/// The fingerprint of an ssh key.
+pub const FINGERPRINT: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Logins for git servers.
+pub fn source_logins() -> Vec<SourceLoginView> {
+    let added = Timestamp(1_772_000_000_000);
+    let https = SourceLoginView {
+        host: "github.com".into(),
+        protocol: SourceProtocol::Https,
+        user: Some("x-access-token".into()),
+        host_keys: Vec::new(),
+        added,
+    };
+    let ssh = SourceLoginView {
+        host: "git.example.com:2222".into(),
+        protocol: SourceProtocol::Ssh,
+        user: None,
+        host_keys: vec![FINGERPRINT.into()],
+        added,
+    };
+    vec![https, ssh]
+}
 
 /// Created tokens by hash: each token is its own name.
 pub fn tokens() -> BTreeMap<String, TokenView> {

@@ -24,6 +24,8 @@ pub struct Config {
     /// Special networks that repositories may be fetched from. Services in such networks often trust every client that
     /// can connect, so the default is none.
     pub allow_sources_from: Vec<SpecialNetwork>,
+    /// A PEM file with certificates of authorities to trust for repositories by https, besides the system's.
+    pub sources_ca: Option<PathBuf>,
     /// The base images of Dockerfiles that are generated for detected languages. Default: the official ones.
     pub base_images: Bases,
     /// Database images by engine, e.g. `("PG", "postgres:17")`. Default: `postgres:<version>`.

@@ -19,6 +19,7 @@ mod registries;
 mod rollback;
 mod sessions;
 mod source_heads;
+mod source_logins;
 mod spec_changes;
 mod timeline;
 mod tokens;
@@ -46,9 +47,10 @@ use crate::start::{self, ControllerState};
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
-    LogRequest, NewToken, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions,
-    SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage, InstanceView,
+    JobInvocationView, LogRequest, NewSourceLogin, NewToken, Page, PageQuery, Preview, RegistryLogin,
+    RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, SourceLoginView,
+    TokenView, TrafficSample, UpdateOptions,
 };
 
 /// A running controller. Cheap to clone.
@@ -256,6 +258,19 @@ pub trait Control: Send + Sync + 'static {
 
     /// Like [`Self::source_heads`], for the spec of an app that does not exist yet.
     async fn source_heads_of(&self, spec: &AppSpec) -> Vec<SourceHeadView>;
+
+    /// Returns the logins for git servers, by host, without their secrets.
+    async fn source_logins(&self) -> Result<Vec<SourceLoginView>, ControlError>;
+
+    /// Adds a login for a git server, or replaces the one for the same host and protocol. Errors: it cannot be a login; the
+    /// ssh host keys are not known.
+    async fn add_source_login(&self, login: NewSourceLogin, caller: &Caller) -> Result<SourceLoginView, ControlError>;
+
+    /// Removes the logins for a git server, and returns them. Errors: there is none.
+    async fn remove_source_login(&self, host: &str, caller: &Caller) -> Result<Vec<SourceLoginView>, ControlError>;
+
+    /// Returns the key that an ssh server presents now. Errors: it does not answer.
+    async fn host_key(&self, host: &str) -> Result<HostKeyView, ControlError>;
 
     /// Stops the ingress gracefully, and with `remove_apps` then the containers of all apps, which get no more requests
     /// by then. Records and volumes stay, and `serve` starts everything again. Errors: what could not be stopped;

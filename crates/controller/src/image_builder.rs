@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use builder::{BuildError, BuildPlan, Builder, Built, Hints, ImageLookup, LogSink, Recipe};
-use source::{CommitId, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError};
+use source::{CommitId, Fingerprint, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError};
 
 /// Resolving and building are separate calls, so that the controller can record the commit before it builds.
 #[async_trait]
@@ -12,6 +12,8 @@ pub(crate) trait ImageBuilder: Send + Sync {
     fn repo_url(&self, text: &str) -> Result<RepoUrl, RepoUrlError>;
     /// Removes the mirrors of all repositories except these. Returns how many were removed.
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError>;
+    /// The key that an ssh server presents now.
+    async fn host_key(&self, host: &str) -> Result<Fingerprint, SourceError>;
     /// The newest commit of a reference, looked up for display.
     async fn head(&self, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError>;
     /// What a component would be built with at a commit that was looked up.
@@ -44,6 +46,10 @@ impl ImageBuilder for Builder {
 
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
         self.source().remove_mirrors_except(keep).await
+    }
+
+    async fn host_key(&self, host: &str) -> Result<Fingerprint, SourceError> {
+        self.source().host_key(host).await
     }
 
     async fn head(&self, repo: &RepoUrl, git_ref: &GitRef) -> Result<Resolved, SourceError> {

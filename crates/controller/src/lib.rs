@@ -44,6 +44,7 @@ mod redact;
 mod registries;
 mod sessions;
 mod sign_in_links;
+mod source_logins;
 mod specs;
 mod start;
 mod supervise;

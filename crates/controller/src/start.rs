@@ -34,6 +34,7 @@ use crate::names::Names;
 use crate::probe::{HealthChecker, NetworkHealthChecker};
 use crate::sessions::Sessions;
 use crate::sign_in_links::SignInLinks;
+use crate::source_logins;
 use crate::supervise::supervise;
 use crate::tokens::{Tokens, random_token};
 use crate::traffic::{self, TrafficHistory};
@@ -71,12 +72,9 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
     let connector = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
-    let image_builder = Arc::new(Builder::new(
-        engine.clone(),
-        source(&config, &directory),
-        config.base_images.clone(),
-        BuildLimits { at_once: config.parallel_builds, time: config.build_limit },
-    ));
+    let (source, logins) = (source(&config, &directory), source_logins::lookup(store.clone()));
+    let limits = BuildLimits { at_once: config.parallel_builds, time: config.build_limit };
+    let image_builder = Arc::new(Builder::new(engine.clone(), source, logins, config.base_images.clone(), limits));
     take_over(
         config,
         directory,
@@ -204,7 +202,7 @@ fn source(config: &Config, directory: &DataDir) -> Source {
         local_sources: config.local_sources.clone(),
         allow_from: config.allow_sources_from.clone(),
         allow_http: false,
-        authorities: None,
+        authorities: config.sources_ca.clone(),
         limits: Limits::default(),
     })
 }

@@ -515,6 +515,67 @@ pub struct CreatedToken {
     pub view: TokenView,
 }
 
+/// A login for a git server, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceLoginView {
+    /// The host, with a port if it is not the usual one of the protocol.
+    pub host: String,
+    /// What it is used for.
+    pub protocol: SourceProtocol,
+    /// The user name that is sent with a token; `None` for ssh, where the address of a repository has it.
+    pub user: Option<String>,
+    /// The fingerprints of the pinned ssh host keys.
+    pub host_keys: Vec<String>,
+    /// When it was added.
+    pub added: Timestamp,
+}
+
+/// How repositories are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceProtocol {
+    /// By https, with a token.
+    Https,
+    /// By ssh, with a key.
+    Ssh,
+}
+
+/// A request for a login for a git server. Not `Debug`, because it contains a secret.
+pub struct NewSourceLogin {
+    /// The host, with an optional port.
+    pub host: String,
+    /// The login.
+    pub secret: SourceSecret,
+}
+
+/// What to log in with.
+pub enum SourceSecret {
+    /// By https.
+    Token {
+        /// `None`: the usual one of the host.
+        user: Option<String>,
+        /// The token.
+        token: String,
+    },
+    /// By ssh.
+    SshKey {
+        /// The private key.
+        private_key: String,
+        /// The fingerprints of the host's keys. Empty: those that the host publishes, if Boatyard knows them.
+        host_keys: Vec<String>,
+    },
+    /// The key stays, and these are the host's keys from now on.
+    HostKeys(Vec<String>),
+}
+
+/// The key that an ssh server presents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostKeyView {
+    /// The host, with a port if it is not 22.
+    pub host: String,
+    /// The fingerprint of its key.
+    pub fingerprint: String,
+}
+
 /// A session of the panel that has not ended, without its secret, which is not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionView {

@@ -46,6 +46,9 @@ pub enum SourceError {
          boatyard sources add {host} --ssh-key FILE"
     )]
     KeyRefused { repo: String, host: String },
+    /// The login for the repository's host cannot be looked up.
+    #[error("the login for {repo} cannot be read: {why}")]
+    LoginUnreadable { repo: String, why: String },
     /// The ssh key cannot be used.
     #[error("the ssh key for {host} cannot be used ({why}). To replace it: boatyard sources add {host} --ssh-key FILE")]
     KeyUnusable { host: String, why: String },
@@ -60,9 +63,9 @@ pub enum SourceError {
         list(pinned)
     )]
     HostKeyChanged { host: String, pinned: Vec<Fingerprint>, fingerprint: Fingerprint },
-    /// A redirect to another host.
-    #[error("{repo} redirects to another host, which is not followed: {why}; use the new address")]
-    Redirect { repo: String, why: String },
+    /// A redirect to another host, from https to http, or to something else than a repository.
+    #[error("{repo} redirects to {to}, which is not followed. If the repository is there now, use its new address")]
+    Redirect { repo: String, to: String },
     /// No progress for longer than the stall timeout.
     #[error("no progress from {repo} for {seconds} s")]
     Stalled { repo: String, seconds: u64 },

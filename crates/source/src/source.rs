@@ -130,8 +130,8 @@ impl Source {
         }
     }
 
-    /// The key that an ssh server presents now. `host`: its name, with a port if it is not 22. Errors beside the general ones: `Address`, if
-    /// this is not a host.
+    /// The key that an ssh server presents now. `host`: its name, with a port if it is not 22. Errors beside the general
+    /// ones: `Address`, if this is not a host.
     pub async fn host_key(&self, host: &str) -> Result<Fingerprint, SourceError> {
         let server = self.repo_url(&format!("ssh://{SSH_USER}@{host}/{SSH_USER}"));
         let server = server.map_err(|error| SourceError::Address(error.to_string()))?;

@@ -18,6 +18,7 @@ mod not_implemented;
 mod projects;
 mod registries;
 mod rollback;
+mod sources;
 mod tokens;
 
 use axum::Json;
@@ -172,6 +173,16 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/boatyard/tokens", Needs::AdminRead, get(tokens::list)),
         route("POST", "/v2/boatyard/tokens", Needs::AdminWrite("create token"), post(tokens::create)),
         route("DELETE", "/v2/boatyard/tokens/{token}", Needs::AdminWrite("revoke token"), delete(tokens::revoke)),
+        route("GET", "/v2/boatyard/sources", Needs::AdminRead, get(sources::list)),
+        route("POST", "/v2/boatyard/sources", Needs::AdminWrite("add source login"), post(sources::add)),
+        route(
+            "DELETE",
+            "/v2/boatyard/sources/{host}",
+            Needs::AdminWrite("remove source login"),
+            delete(sources::remove),
+        ),
+        // Connects to the host.
+        route("POST", "/v2/boatyard/sources/host-key", Needs::AdminWrite("look up host key"), post(sources::host_key)),
         route("GET", "/v2/boatyard/audit", Needs::AdminRead, get(audit::list)),
         route("POST", PANEL_LINKS, Needs::Own("create sign-in link"), post(boatyard::create_panel_link)),
     ];

@@ -19,6 +19,7 @@ pub(super) fn filled(path: &str) -> String {
         "{project}" => "default",
         "{tier}" => "basic",
         "{token}" => "obsolete",
+        "{host}" => "github.com",
         "{size}" => "apps-s-1vcpu-0.5gb",
         other if other.starts_with('{') => "some-id",
         other => other,

@@ -19,6 +19,7 @@ mod recorded;
 mod rollback;
 mod scopes;
 mod server;
+mod sources;
 mod specs;
 mod tls;
 mod tokens;

@@ -8,6 +8,7 @@ mod dev;
 mod doctl;
 mod registries;
 mod rollback;
+mod sources;
 mod spec;
 mod tokens;
 
@@ -28,6 +29,7 @@ pub use detect::{Detect, DetectKind};
 pub use dev::Dev;
 pub use registries::Registries;
 pub use rollback::{Rollback, RollbackAction};
+pub use sources::{AddSource, Sources};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 pub use tokens::{Audit, Scope, Tokens};
 
@@ -186,6 +188,9 @@ pub enum Command {
     /// Add, list and remove logins for registries of images
     #[command(subcommand, visible_alias = "registry")]
     Registries(Registries),
+    /// Add, list and remove logins for private git repositories
+    #[command(subcommand, visible_alias = "source")]
+    Sources(Sources),
     /// Create, list and revoke tokens for the API, beside the admin token
     #[command(subcommand, visible_alias = "token")]
     Tokens(Tokens),
@@ -262,6 +267,9 @@ pub struct Serve {
     /// can be repeated
     #[arg(long, value_name = "NETWORK")]
     pub allow_sources_from: Vec<SpecialNetwork>,
+    /// Certificates of authorities, in PEM format, to trust besides the system's when repositories are fetched by https
+    #[arg(long, value_name = "FILE")]
+    pub sources_ca: Option<PathBuf>,
     /// Base image of generated Dockerfiles, such as node=registry.example.com/node:22, or node:22=… for one version; can be
     /// repeated, and separated by commas in the variable
     #[arg(long, value_name = "NAME=IMAGE", env = "BOATYARD_BASE_IMAGES", value_delimiter = ',')]

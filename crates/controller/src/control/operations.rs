@@ -20,9 +20,10 @@ use crate::logs::{LogLines, Logs};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationView,
-    LogRequest, NewToken, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions,
-    SessionView, SlackWebhook, SourceHeadView, TokenView, TrafficSample, UpdateOptions,
+    DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage, InstanceView,
+    JobInvocationView, LogRequest, NewSourceLogin, NewToken, Page, PageQuery, Preview, RegistryLogin,
+    RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, SourceLoginView,
+    TokenView, TrafficSample, UpdateOptions,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -340,6 +341,22 @@ impl Control for Controller {
             message: "not everything could be removed; try again".into(),
             cause: error.into(),
         })?
+    }
+
+    async fn source_logins(&self) -> Result<Vec<SourceLoginView>, ControlError> {
+        self.all_source_logins().await
+    }
+
+    async fn add_source_login(&self, login: NewSourceLogin, caller: &Caller) -> Result<SourceLoginView, ControlError> {
+        self.put_source_login(login, caller).await
+    }
+
+    async fn remove_source_login(&self, host: &str, caller: &Caller) -> Result<Vec<SourceLoginView>, ControlError> {
+        self.delete_source_login(host, caller).await
+    }
+
+    async fn host_key(&self, host: &str) -> Result<HostKeyView, ControlError> {
+        self.presented_host_key(host).await
     }
 
     fn token_by_hash(&self, hash: &str) -> Option<TokenView> {

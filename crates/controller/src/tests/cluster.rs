@@ -333,6 +333,7 @@ impl TestCluster {
             api: ([127, 0, 0, 1], 7080).into(),
             local_sources: Vec::new(),
             allow_sources_from: Vec::new(),
+            sources_ca: None,
             base_images: crate::config::Bases::default(),
             database_images: Vec::new(),
             network_pool: NetworkPool::default(),

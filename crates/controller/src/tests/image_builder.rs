@@ -10,7 +10,8 @@ use builder::{BuildError, BuildPlan, Built, Hints, ImageLookup, LogSink, Recipe}
 use detect::{Bases, Project, Request};
 use engine_fake::{Behaviour, FakeEngine};
 use source::{
-    CommitId, DockerfileChoice, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError, TreeId, UrlRules,
+    CommitId, DockerfileChoice, Fingerprint, GitRef, RepoUrl, RepoUrlError, Resolved, Selection, SourceError, TreeId,
+    UrlRules,
 };
 use tokio::sync::watch;
 
@@ -93,6 +94,16 @@ impl ImageBuilder for MemoryImageBuilder {
     async fn remove_mirrors_except(&self, keep: &[RepoUrl]) -> Result<u32, SourceError> {
         *self.kept.lock().unwrap() = Some(keep.iter().map(ToString::to_string).collect());
         Ok(0)
+    }
+
+    /// Every server has the same key, except one that does not answer.
+    async fn host_key(&self, host: &str) -> Result<Fingerprint, SourceError> {
+        match host {
+            "silent.example.com" => {
+                Err(SourceError::Unreachable { repo: host.into(), why: "it does not answer".into() })
+            }
+            _ => Ok(Fingerprint::of_hash(&[7; 32])),
+        }
     }
 
     async fn head(&self, _: &RepoUrl, _: &GitRef) -> Result<Resolved, SourceError> {

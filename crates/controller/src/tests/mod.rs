@@ -36,6 +36,7 @@ pub(crate) mod samples;
 mod sessions;
 mod simulation;
 mod source_heads;
+mod source_logins;
 mod sources;
 mod stopping;
 mod timeline;

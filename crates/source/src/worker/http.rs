@@ -135,7 +135,7 @@ impl Http {
                 }
             };
         }
-        Err(self.redirect("itself, again and again"))
+        Err(unreachable(&self.repo, "the server redirects again and again"))
     }
 
     /// Sends one request on a new connection.
@@ -236,11 +236,13 @@ impl Http {
         }
     }
 
-    /// Names only the host of the other address: its path may contain a login.
+    /// Names only scheme and host of the other address: its path may contain a login.
     fn redirect(&self, location: &str) -> SourceError {
-        let host = location.split_once("://").map(|(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-        let why = host.and_then(|it| it.rsplit('@').next()).unwrap_or("it does not say where to");
-        SourceError::Redirect { repo: self.repo.to_string(), why: sanitize(why, 300) }
+        let to = match Endpoint::of_text(location) {
+            Some(to) => format!("{}://{}", if to.secure { "https" } else { "http" }, to.authority()),
+            None => "another page".to_owned(),
+        };
+        SourceError::Redirect { repo: self.repo.to_string(), to: sanitize(&to, 300) }
     }
 
     fn broken(&self, error: &hyper::Error) -> SourceError {
