@@ -72,8 +72,8 @@ impl AddressError {
     pub fn help(&self) -> Option<&'static str> {
         match self {
             Self::Login | Self::Query => Some(
-                "remove it, and revoke the token if others may have seen it; to deploy from a private repository, keep a \
-                 clone in a directory that `boatyard serve --local-sources` allows, and give its path",
+                "remove it, and revoke the token if others may have seen it; to deploy from a private repository, give \
+                 Boatyard the login for its host: boatyard sources add HOST --token-file FILE",
             ),
             _ => None,
         }
@@ -278,7 +278,7 @@ mod tests {
             let error = RepoAddress::parse(text).unwrap_err();
             assert!(matches!(error, AddressError::Login | AddressError::Query), "{text}: {error:?}");
             assert!(!error.to_string().contains("hunter2"), "{error}");
-            assert!(error.help().is_some_and(|help| help.contains("--local-sources")), "{text}");
+            assert!(error.help().is_some_and(|help| help.contains("boatyard sources add")), "{text}");
         }
     }
 

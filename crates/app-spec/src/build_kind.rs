@@ -2,7 +2,6 @@
 //! directory, or pulls an image. This module also reports what the table in [`crate::capability`] cannot express, because it depends on that
 //! choice.
 
-use crate::address::RepoAddress;
 use crate::capability;
 use crate::diagnostic::Diagnostic;
 use crate::spec::{Component, RegistryType, Source};
@@ -35,15 +34,7 @@ pub(crate) fn build_kind(component: Component<'_>) -> BuildKind {
 
 /// Errors for what this version cannot do for the component.
 pub(crate) fn not_yet(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
-    unnamed_registry(path, component).into_iter().chain(by_ssh(path, component)).collect()
-}
-
-/// Reports ssh addresses. Boatyard has no setting yet for trusted host keys or for a login key.
-fn by_ssh(path: &str, component: Component<'_>) -> Option<Diagnostic> {
-    let Source::Git(git) = component.source() else { return None };
-    let is_ssh = matches!(RepoAddress::parse(&git.repo_clone_url), Ok(RepoAddress::Ssh { .. }));
-    let reason = "repositories are not fetched by ssh; use https://, or the path of a clone on this host";
-    is_ssh.then(|| capability::not_yet(&format!("{path}.git.repo_clone_url"), reason))
+    unnamed_registry(path, component).into_iter().collect()
 }
 
 /// Reports a DOCR image without `registry`. On the platform each account has one registry; Boatyard does not know it.

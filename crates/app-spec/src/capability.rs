@@ -53,9 +53,8 @@ const TABLE: &[(&str, Support)] = &[
     ("{services,workers,jobs}", Works),
     ("{services,workers,jobs}[].{name,source_dir,dockerfile_path,run_command,instance_size_slug}", Works),
     ("{services,workers,jobs}[].git{,.repo_clone_url,.branch}", Works),
-    ("{services,workers,jobs}[].github{,.repo,.branch}", Works),
-    ("{services,workers,jobs}[].{github,image}.deploy_on_push", NOT_WATCHED),
-    ("{services,workers,jobs}[].{gitlab,bitbucket}", NotYet("give the repository as `git` with `repo_clone_url`")),
+    ("{services,workers,jobs}[].{github,gitlab,bitbucket}{,.repo,.branch}", Works),
+    ("{services,workers,jobs}[].{github,gitlab,bitbucket,image}.deploy_on_push", NOT_WATCHED),
     (
         "{services,workers,jobs}[].image{,.registry_type,.registry,.repository,.tag,.digest,.registry_credentials}",
         Works,

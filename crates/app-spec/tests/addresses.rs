@@ -20,7 +20,7 @@ fn a_login_in_a_clone_address_is_refused_with_a_place_and_advice() {
         let problems = AppSpec::from_yaml(&text).unwrap_err();
         let problem = problems.first_error().unwrap();
         assert_eq!((problem.path.as_str(), problem.line()), ("services[0].git.repo_clone_url", Some(4)), "{address}");
-        assert!(problem.help.as_deref().unwrap().contains("--local-sources"), "{address}");
+        assert!(problem.help.as_deref().unwrap().contains("boatyard sources add"), "{address}");
         let drawn = problems.render("app.yaml", &text);
         assert!(drawn.contains("^^^") && !drawn.contains("hunter2"), "{drawn}");
         let json = serde_json::to_string(&problems).unwrap();
@@ -36,13 +36,17 @@ fn a_placeholder_for_an_address_is_reported_as_such() {
 }
 
 #[test]
-fn an_ssh_address_is_reported_as_not_yet_supported() {
-    for address in ["git@github.com:a/b.git", "ssh://git@github.com/a/b.git"] {
-        let not_yet = read(&format!("git: {{repo_clone_url: '{address}'}}")).unwrap().not_yet();
-        assert_eq!(not_yet.len(), 1, "{address}");
-        assert!(not_yet.first_error().unwrap().message.contains("ssh"), "{address}");
+fn repositories_by_https_by_ssh_and_of_every_hosting_service_can_be_deployed() {
+    for source in [
+        "git: {repo_clone_url: 'https://github.com/a/b.git'}",
+        "git: {repo_clone_url: 'git@github.com:a/b.git'}",
+        "git: {repo_clone_url: 'ssh://git@github.com/a/b.git'}",
+        "github: {repo: a/b}",
+        "gitlab: {repo: a/b/c, branch: main}",
+        "bitbucket: {repo: a/b}",
+    ] {
+        assert!(read(source).unwrap().not_yet().is_empty(), "{source}");
     }
-    assert!(read("git: {repo_clone_url: 'https://github.com/a/b.git'}").unwrap().not_yet().is_empty());
 }
 
 #[test]

@@ -214,7 +214,7 @@ mod tests {
         for url in ["https://user:hunter2@example.com/a", "https:/user:hunter2@example.com/a", "https://h/a?t=hunter2"]
         {
             let message = parse(url).unwrap_err().to_string();
-            assert!(message.contains("--local-sources") && !message.contains("hunter2"), "{message}");
+            assert!(message.contains("boatyard sources add") && !message.contains("hunter2"), "{message}");
         }
     }
 

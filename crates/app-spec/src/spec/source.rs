@@ -29,10 +29,10 @@ pub enum Source {
 }
 
 object! {
-    /// A repository that can be cloned without a login.
+    /// A repository on any host. The login for a private one is not in the spec.
     "a git source" struct GitSource {
-        /// Clone address without a login: `https://`, or a path on this host if paths are allowed. Boatyard cannot
-        /// fetch repositories by ssh yet.
+        /// Clone address without a login: `https://`, `ssh://` or `user@host:path`, or a path on this host if paths are
+        /// allowed.
         repo_clone_url: String = up_to(255).required().of_form(form::clone_address).private(),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
@@ -139,8 +139,8 @@ impl Object for Source {
     fn fields() -> &'static [Field] {
         static FIELDS: LazyLock<[Field; 5]> = LazyLock::new(|| {
             [
-                field::<GitSource>("git", "A repository that can be cloned without a login."),
-                field::<HostedSource>("github", "A GitHub repository that can be cloned without a login."),
+                field::<GitSource>("git", "A repository on any host."),
+                field::<HostedSource>("github", "A GitHub repository."),
                 field::<HostedSource>("gitlab", "A GitLab project."),
                 field::<HostedSource>("bitbucket", "A Bitbucket repository."),
                 field::<ImageSource>("image", "An existing image. Nothing is built."),
