@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use git2::{IndexAddOption, Repository, Signature};
+use git2::{Index, IndexAddOption, IndexEntry, IndexTime, Oid, Repository, Signature};
 
 /// A repository with a branch `main`.
 pub struct Repo {
@@ -41,6 +41,21 @@ impl Repo {
         index.add_all(["."], IndexAddOption::DEFAULT, None)?;
         index.update_all(["."], None)?;
         index.write()?;
+        self.commit_index(index, message)
+    }
+
+    /// Commits a submodule at `path`, whose own repository does not exist. [`Repo::commit`] removes it again.
+    pub fn commit_submodule(&self, path: &str) -> Result<String> {
+        let mut index = self.repository.index()?;
+        let mut entry = empty_entry();
+        entry.mode = 0o160_000;
+        entry.id = self.repository.head()?.peel_to_commit()?.id();
+        entry.path = path.into();
+        index.add(&entry)?;
+        self.commit_index(index, "a submodule")
+    }
+
+    fn commit_index(&self, mut index: Index, message: &str) -> Result<String> {
         let tree = self.repository.find_tree(index.write_tree()?)?;
         let author = Signature::now("Boatyard tests", "tests@boatyard.invalid")?;
         let parent = self.repository.head().ok().and_then(|head| head.peel_to_commit().ok());
@@ -57,6 +72,23 @@ impl Repo {
     /// Removes the repository from the disk.
     pub fn remove(self) -> Result<()> {
         Ok(std::fs::remove_dir_all(&self.path)?)
+    }
+}
+
+fn empty_entry() -> IndexEntry {
+    IndexEntry {
+        ctime: IndexTime::new(0, 0),
+        mtime: IndexTime::new(0, 0),
+        dev: 0,
+        ino: 0,
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        file_size: 0,
+        id: Oid::ZERO_SHA1,
+        flags: 0,
+        flags_extended: 0,
+        path: Vec::new(),
     }
 }
 

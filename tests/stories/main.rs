@@ -25,6 +25,7 @@ mod logs;
 mod many;
 mod names;
 mod panel;
+mod private_sources;
 mod recorded;
 mod refusals;
 mod registries;
