@@ -83,9 +83,10 @@ clients: setup ## drive the API with unmodified clients: pydo from PyPI, and doc
 	$(CARGO) build --locked -p boatyard -p boatyard-tests --bins
 	scripts/clients $(target)/debug/boatyard
 
-bench: setup ## compare restarts, rebuilds and the ingress with the alternatives, as ratios
+bench: setup ## compare restarts, rebuilds, the ingress and build contexts with the alternatives, as ratios
 	$(CARGO) build --locked --release -p boatyard
 	$(CARGO) run --locked --release -p boatyard-tests --bin bench
+	$(CARGO) run --locked --release -p source --example archive
 
 lint: ## check formatting, clippy, and the licenses and sources of dependencies
 	@scripts/build-deps
