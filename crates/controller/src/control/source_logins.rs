@@ -55,8 +55,8 @@ impl Controller {
                 HostLogin { host_keys, ..known }
             }
         };
-        self.commit_login(&login.host, Change::HostLogin(login.clone()), caller).await?;
-        view(&login).ok_or_else(|| ControlError::NotFound("this login is not for git".into()))
+        self.commit_login(&login.host, vec![Change::HostLogin(login.clone())], caller).await?;
+        Ok(view(&login).expect("its kind is one of those for git"))
     }
 
     pub(super) async fn delete_source_login(
@@ -72,13 +72,14 @@ impl Controller {
             let names: Vec<String> = all.into_iter().map(|it| it.host).collect();
             return Err(ControlError::NotFound(format!("no login for {host:?}.{}", closest(host, &names))));
         }
-        for login in &found {
+        let forget = |login: &SourceLoginView| {
             let kind = match login.protocol {
                 SourceProtocol::Https => LoginKind::GitHttps,
                 SourceProtocol::Ssh => LoginKind::GitSsh,
             };
-            self.commit_login(&login.host, Change::ForgetHostLogin(kind, login.host.clone()), caller).await?;
-        }
+            Change::ForgetHostLogin(kind, login.host.clone())
+        };
+        self.commit_login(&found[0].host, found.iter().map(forget).collect(), caller).await?;
         Ok(found)
     }
 
@@ -106,12 +107,12 @@ impl Controller {
         )))
     }
 
-    /// Commits the change together with the row of the request in the audit trail.
-    async fn commit_login(&self, host: &str, change: Change, caller: &Caller) -> Result<(), ControlError> {
+    /// Commits the changes together with the row of the request in the audit trail, which names the host.
+    async fn commit_login(&self, host: &str, changes: Vec<Change>, caller: &Caller) -> Result<(), ControlError> {
         if let Some(audit) = &caller.audit {
             audit.set_subject(host);
         }
-        self.commit_audited(change, caller).await
+        self.commit_audited(changes, caller).await
     }
 }
 

@@ -53,7 +53,7 @@ impl Controller {
         let secret = random_token(PREFIX);
         let token =
             Token { id: Uuid::new_v4().to_string(), name, hash: hash_token(&secret), scope, app, created, expires };
-        self.commit_audited(Change::Token(token.clone()), caller).await?;
+        self.commit_audited(vec![Change::Token(token.clone())], caller).await?;
         let created = CreatedToken { token: secret, view: view(&token) };
         tokens.add(token);
         Ok(created)
@@ -72,15 +72,15 @@ impl Controller {
         if let Some(audit) = &caller.audit {
             audit.set_subject(&found.name);
         }
-        self.commit_audited(Change::ForgetToken(found.id.clone()), caller).await?;
+        self.commit_audited(vec![Change::ForgetToken(found.id.clone())], caller).await?;
         tokens.remove(&found.id);
         Ok(found)
     }
 
-    /// Commits the change together with the row of the request in the audit trail.
-    pub(super) async fn commit_audited(&self, change: Change, caller: &Caller) -> Result<(), ControlError> {
-        let row = caller.audit.as_ref().map(|audit| audit.accepted());
-        self.0.shared.store.commit([change].into_iter().chain(row).collect()).await?;
+    /// Commits the changes together with the row of the request in the audit trail.
+    pub(super) async fn commit_audited(&self, mut changes: Vec<Change>, caller: &Caller) -> Result<(), ControlError> {
+        changes.extend(caller.audit.as_ref().map(|audit| audit.accepted()));
+        self.0.shared.store.commit(changes).await?;
         caller.audit_is_written();
         Ok(())
     }
