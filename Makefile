@@ -69,6 +69,7 @@ engines: setup ## run the end-to-end tests on newer Docker engines from Debian's
 # What needs a registry of packages is skipped where a build reaches none.
 detect: setup ## build a small project of every language without a Dockerfile, and ask it for a page (DETECT=name for some)
 	scripts/images bases
+	@for base in base-node-22 base-php-compiled; do scripts/images $$base || echo "Projects that need $$base are skipped."; done
 	$(CARGO) test --locked -p detect --test builds -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 600
