@@ -34,7 +34,7 @@ impl Drop for Image {
 }
 
 /// Builds a directory with the text of a Dockerfile. `afresh`: every step runs. Errors: the end of the build's log.
-pub fn build(dockerfile: &str, source: &Path, afresh: bool) -> Result<Image, String> {
+pub fn build(dockerfile: &str, source: &Path, args: &[(&str, &str)], afresh: bool) -> Result<Image, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let id = uuid::Uuid::new_v4();
@@ -46,6 +46,7 @@ pub fn build(dockerfile: &str, source: &Path, afresh: bool) -> Result<Image, Str
         let spec = BuildSpec {
             tag: format!("boatyard-detect-test/{}:1", id.simple()),
             dockerfile: ".boatyard.Dockerfile".into(),
+            args: args.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
             no_cache: afresh,
             ..BuildSpec::default()
         };
@@ -80,7 +81,7 @@ fn context(dockerfile: &str, source: &Path) -> Context {
 /// Whether a command succeeds in a build.
 pub fn reaches(base: &str, command: &str) -> bool {
     let directory = tempfile::tempdir().unwrap();
-    build(&format!("FROM {base}\nRUN timeout 60 {command}\n"), directory.path(), true).is_ok()
+    build(&format!("FROM {base}\nRUN timeout 60 {command}\n"), directory.path(), &[], true).is_ok()
 }
 
 /// A container, which goes when this is dropped.
@@ -90,8 +91,9 @@ pub struct Container {
 }
 
 impl Container {
+    /// With an init process, as on the platform.
     pub fn run(image: &str, port: u16) -> Result<Self, String> {
-        let id = docker(&["run", "--detach", "--env", &format!("PORT={port}"), image])?;
+        let id = docker(&["run", "--detach", "--init", "--env", &format!("PORT={port}"), image])?;
         Ok(Self { id: id.trim().to_owned(), port })
     }
 
@@ -106,7 +108,7 @@ impl Container {
                 return Ok(answer);
             }
             if address.is_none() || Instant::now() > deadline {
-                let logs = docker(&["logs", &self.id]).unwrap_or_default();
+                let logs = self.logs();
                 return Err(format!("no page from the container ({state}): {logs}"));
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -125,6 +127,13 @@ impl Container {
             "137" => Err("the program ignores its stop signal".into()),
             _ => Ok(()),
         }
+    }
+
+    /// What its program wrote, to both outputs.
+    fn logs(&self) -> String {
+        let output = Command::new("docker").args(["logs", &self.id]).output();
+        let text = output.map(|it| [it.stdout, it.stderr].concat()).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     fn inspect(&self, format: &str) -> Result<String, String> {

@@ -27,10 +27,22 @@ struct Sample {
     needs: Option<Registry>,
     kind: Kind,
     build_command: Option<&'static str>,
+    /// Variables of the build.
+    build_args: &'static [(&'static str, &'static str)],
+    /// Bases that replace those of the same name.
+    bases: &'static [&'static str],
 }
 
-const SAMPLE: Sample =
-    Sample { name: "", files: &[], changes: "", needs: None, kind: Kind::Service, build_command: None };
+const SAMPLE: Sample = Sample {
+    name: "",
+    files: &[],
+    changes: "",
+    needs: None,
+    kind: Kind::Service,
+    build_command: None,
+    build_args: &[],
+    bases: &[],
+};
 
 /// A registry of packages, and a command that fails in a build that cannot reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +62,7 @@ const BASES: &[&str] = &[
     "python:3.11=boatyard-local/base-python:3.11",
     "golang=boatyard-local/base-golang:1.19",
     "ruby:3.1=boatyard-local/base-ruby:3.1",
-    "rust=boatyard-local/base-rust:1.63",
+    "rust=boatyard-local/base-rust:1",
     "hugo=boatyard-local/base-hugo:0.111",
     "nginx=boatyard-local/base-nginx:1",
 ];
@@ -95,13 +107,14 @@ fn run(sample: &Sample) -> Result<String, String> {
     let texts = sample.files.iter().filter(|(path, _)| detect::is_wanted(path));
     let texts = texts.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
     let project = Project::new(sample.files.iter().map(|(path, _)| (*path).to_owned()), texts);
-    let bases = Bases::parse(BASES.iter().copied()).unwrap();
+    let bases = Bases::parse(BASES.iter().chain(sample.bases).copied()).unwrap();
     let mut request = Request::new("web", sample.kind, &bases);
     request.build_command = sample.build_command;
+    request.build_args = sample.build_args.iter().map(|(key, _)| *key).collect();
     let detected =
         detect::detect(&project, &request).map_err(|error| error.to_string())?.for_app("boatyard-detect-tests");
     let begin = Instant::now();
-    let image = build(&detected.dockerfile, &source, true)?;
+    let image = build(&detected.dockerfile, &source, sample.build_args, true)?;
     let first = begin.elapsed();
     ask(image.id(), "hello 1")?;
 
@@ -110,7 +123,7 @@ fn run(sample: &Sample) -> Result<String, String> {
     assert!(text.contains("hello 1"), "{} contains the text of the page", sample.changes);
     std::fs::write(&changes, text.replace("hello 1", "hello 2")).unwrap();
     let begin = Instant::now();
-    let image = build(&detected.dockerfile, &source, false)?;
+    let image = build(&detected.dockerfile, &source, sample.build_args, false)?;
     let rebuild = begin.elapsed();
     ask(image.id(), "hello 2")?;
 

@@ -2,7 +2,7 @@
 
 use crate::{Registry, SAMPLE, Sample};
 
-const PYPI: Registry = Registry {
+pub const PYPI: Registry = Registry {
     name: "PyPI",
     base: "boatyard-local/base-python:3.11",
     command: "pip download --no-deps --no-cache-dir --dest /tmp waitress==3.0.0",
