@@ -8,7 +8,7 @@ use crate::audit;
 use crate::error::{DbError, StoreError};
 use crate::records::{
     AlertDestinations, App, BuiltImage, Change, Database, Deployment, HostLogin, IDEMPOTENCY_LIFETIME, Idempotency,
-    Instance, Revision, Session, Token,
+    Instance, Revision, Session, Token, Webhook,
 };
 use crate::table::Table;
 use crate::transitions;
@@ -55,6 +55,8 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         Change::ForgetSession(id) => delete::<Session>(tx, &[id]),
         Change::HostLogin(login) => put(tx, sealer, login),
         Change::ForgetHostLogin(kind, host) => delete::<HostLogin>(tx, &[kind.as_str(), host]),
+        Change::Webhook(webhook) => put(tx, sealer, webhook),
+        Change::ForgetWebhook(name) => delete::<Webhook>(tx, &[name]),
         Change::Audit(entry) => audit::add(tx, entry),
     }
 }

@@ -9,6 +9,7 @@ mod bandwidth;
 mod changes;
 mod connection;
 mod damaged_rows;
+mod deliveries;
 mod error;
 mod high_water;
 mod open_files;

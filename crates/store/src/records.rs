@@ -1,12 +1,13 @@
 //! The records: one struct for each table. Keys are columns and the rest is a JSON body, so a new field needs no migration.
 //!
 //! No secret is stored in clear text: specs contain sealed `EV[…]` values, and the bodies of revisions, databases, alert
-//! destinations and logins for hosts are sealed.
+//! destinations, logins for hosts and webhooks are sealed.
 
 mod access;
 mod host_login;
 mod rollback;
 mod transition;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -27,6 +28,7 @@ use rollout::target::{ComponentKind, StopTimes, Target};
 use rollout::time::Timestamp;
 use serde::{Deserialize, Serialize};
 pub use transition::{InstanceTransition, Transition};
+pub use webhook::{DELIVERIES, Delivery, DeliveryApp, Webhook};
 
 /// An app: its spec and its counters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -429,6 +431,9 @@ pub enum Change {
     ForgetSession(String),
     HostLogin(HostLogin),
     ForgetHostLogin(LoginKind, String),
+    Webhook(Webhook),
+    /// Deletes the webhook with this name and its deliveries.
+    ForgetWebhook(String),
     /// Deletes the oldest rows beyond [`AUDIT_ROWS`].
     Audit(Box<AuditEntry>),
 }

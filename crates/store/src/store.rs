@@ -25,7 +25,7 @@ use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
     AlertDestinations, App, AppState, AuditEntry, BuiltImage, Change, Database, Deployment, HostLogin,
-    IDEMPOTENCY_LIFETIME, Instance, JobRun, LoginKind, Revision, Session, Token,
+    IDEMPOTENCY_LIFETIME, Instance, JobRun, LoginKind, Revision, Session, Token, Webhook,
 };
 use crate::schema;
 use crate::table::Table;
@@ -303,6 +303,11 @@ impl Store {
         self.read(move |tx| tx.one("WHERE kind = ?1 AND host = ?2", [kind.as_str(), &host])).await
     }
 
+    /// All webhooks, by name.
+    pub async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
+        self.read(|tx| tx.many("ORDER BY name", [])).await
+    }
+
     /// A page of the audit trail, newest first, and the number of all rows. `app`: only rows of the apps with this id or
     /// name, including deleted ones.
     pub async fn audit(
@@ -482,6 +487,8 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::ForgetSession(id) => damaged.clear(Session::NAME, id),
         Change::HostLogin(it) => put(damaged, it),
         Change::ForgetHostLogin(kind, host) => damaged.clear(HostLogin::NAME, &format!("{}/{host}", kind.as_str())),
+        Change::Webhook(it) => put(damaged, it),
+        Change::ForgetWebhook(name) => damaged.clear(Webhook::NAME, name),
         Change::ForgetApp(_) => damaged.clear_all(),
         Change::Transition(_) | Change::Idempotency(_) | Change::Audit(_) => {}
     }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::records::{
     AlertDestinations, App, BuiltImage, Database, Deployment, HostLogin, Instance, JobRun, Revision, Session, Token,
+    Webhook,
 };
 
 /// A record with a table. A row has the key columns, further columns that queries need, and the record as JSON in `body`.
@@ -85,6 +86,9 @@ table!(Session, "sessions", ["id"], sealed: false,
     |it| vec![text("hash", &it.hash)]);
 table!(HostLogin, "host_logins", ["kind", "host"], sealed: true,
     |it| vec![it.kind.as_str(), &it.host],
+    |_| vec![]);
+table!(Webhook, "webhooks", ["name"], sealed: true,
+    |it| vec![&it.name],
     |_| vec![]);
 
 fn text(column: &'static str, value: &impl ToString) -> (&'static str, Value) {

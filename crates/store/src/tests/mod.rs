@@ -12,3 +12,4 @@ mod round_trip;
 mod samples;
 mod secrets;
 mod transitions;
+mod webhooks;
