@@ -38,8 +38,6 @@ use Support::{NoEffectHere, NotYet, Works};
 const ONE_HOST: Support = NoEffectHere("there is one host");
 const NO_EDGE: Support = NoEffectHere("there is no edge network");
 const NOT_SENT: Support = NoEffectHere("alerts and their destinations are stored, but nothing is sent");
-const NOT_WATCHED: Support =
-    NoEffectHere("repositories are not watched; boatyard apps create-deployment starts a deployment");
 const LOGS_STAY: Support = NotYet("logs are not forwarded; remove it to deploy without");
 const OWN_HOST: Support = NotYet("an app has only the host name that Boatyard gives it; remove it to deploy without");
 const CORS_OF_APP: Support = NotYet("the app itself must send CORS headers; remove it to deploy without");
@@ -52,9 +50,9 @@ const TABLE: &[(&str, Support)] = &[
     // Components.
     ("{services,workers,jobs}", Works),
     ("{services,workers,jobs}[].{name,source_dir,dockerfile_path,run_command,instance_size_slug}", Works),
-    ("{services,workers,jobs}[].git{,.repo_clone_url,.branch}", Works),
-    ("{services,workers,jobs}[].{github,gitlab,bitbucket}{,.repo,.branch}", Works),
-    ("{services,workers,jobs}[].{github,gitlab,bitbucket,image}.deploy_on_push", NOT_WATCHED),
+    ("{services,workers,jobs}[].git{,.repo_clone_url,.branch,.deploy_on_push}", Works),
+    ("{services,workers,jobs}[].{github,gitlab,bitbucket}{,.repo,.branch,.deploy_on_push}", Works),
+    ("{services,workers,jobs}[].image.deploy_on_push{,.enabled}", Works),
     (
         "{services,workers,jobs}[].image{,.registry_type,.registry,.repository,.tag,.digest,.registry_credentials}",
         Works,

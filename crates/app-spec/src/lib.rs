@@ -17,7 +17,7 @@
 //!
 //! In reading order: `tree` parses a text into a tree with places, `value` turns the tree into types and back, `spec`
 //! declares the types, `check` holds the rules between fields, and `capability` says what this version does with each
-//! field. `address` parses repository addresses. `routes`, `resolve`, `size`, `image` and `alerts` derive from a spec what other
+//! field. `address` parses repository addresses, and `repository_key` compares them. `routes`, `resolve`, `size`, `image` and `alerts` derive from a spec what other
 //! crates need. `render` draws problems for people, and `schema` gives editors the list of fields.
 //!
 //! Nothing here is asynchronous, reads a file, uses the network or reads the clock. Secrets stay inside [`SecretText`];
@@ -39,6 +39,7 @@ mod interpreter;
 mod needed;
 mod reference;
 mod render;
+mod repository_key;
 mod resolve;
 mod routes;
 mod schema;
@@ -59,6 +60,7 @@ pub use facts::{DatabaseFacts, Facts};
 pub use image::image_reference;
 pub use interpreter::interpreter;
 pub use needed::{NeededValue, Why};
+pub use repository_key::RepositoryKey;
 pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};
 pub use routes::{Forward, RoutePath, RouteRule, routes};
 pub use schema::json_schema;

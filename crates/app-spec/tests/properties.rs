@@ -48,8 +48,13 @@ fn env() -> impl Strategy<Value = EnvVar> {
 
 fn source() -> impl Strategy<Value = Source> {
     prop_oneof![
-        ("(https://[a-z]{1,9}/[a-z]{1,9}|/[a-z:/.]{1,20})", of("[a-z/]{1,9}"))
-            .prop_map(|(repo_clone_url, branch)| Source::Git(GitSource { repo_clone_url, branch })),
+        ("(https://[a-z]{1,9}/[a-z]{1,9}|/[a-z:/.]{1,20})", of("[a-z/]{1,9}"), proptest::bool::ANY).prop_map(
+            |(repo_clone_url, branch, deploy_on_push)| Source::Git(GitSource {
+                repo_clone_url,
+                branch,
+                deploy_on_push
+            })
+        ),
         ("[a-z]{1,9}", "[a-z0-9]{1,9}", of("[0-9][0-9.]{0,5}")).prop_map(|(registry, repository, tag)| {
             let registry_type = Some(RegistryType::DockerHub);
             Source::Image(ImageSource {

@@ -36,6 +36,8 @@ object! {
         repo_clone_url: String = up_to(255).required().of_form(form::clone_address).private(),
         /// Absent: the repository's default branch.
         branch: Option<String> = up_to(255).of_form(form::unsubstituted),
+        /// Whether to deploy again when the branch changes. Only Boatyard has this field.
+        deploy_on_push: bool = ANY,
     }
 }
 
@@ -110,6 +112,18 @@ impl Source {
             Source::Gitlab(hosted) => Some((hosted.address("gitlab.com"), hosted.branch.as_deref())),
             Source::Bitbucket(hosted) => Some((hosted.address("bitbucket.org"), hosted.branch.as_deref())),
             Source::Image(_) | Source::Missing => None,
+        }
+    }
+
+    /// Whether a component with this source is deployed again when its branch or tag changes. A digest never changes.
+    pub fn deploys_on_push(&self) -> bool {
+        match self {
+            Source::Git(git) => git.deploy_on_push,
+            Source::Github(hosted) | Source::Gitlab(hosted) | Source::Bitbucket(hosted) => hosted.deploy_on_push,
+            Source::Image(image) => {
+                image.digest.is_none() && image.deploy_on_push.as_ref().is_some_and(|it| it.enabled)
+            }
+            Source::Missing => false,
         }
     }
 

@@ -47,7 +47,11 @@ pub(super) fn spec(fields: &Fields) -> Result<String, Refusal> {
     let given = |name: &str| fields.get(name).map(|it| it.trim().to_owned());
     let common = Common {
         name: "web".into(),
-        source: Source::Git(GitSource { repo_clone_url: address.to_owned(), branch: given("branch") }),
+        source: Source::Git(GitSource {
+            repo_clone_url: address.to_owned(),
+            branch: given("branch"),
+            ..GitSource::default()
+        }),
         dockerfile_path: given("dockerfile"),
         ..Common::default()
     };
