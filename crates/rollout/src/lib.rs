@@ -15,7 +15,7 @@
 //!   component runs after an abandoned rollback; [`app_rollback`]: when a person may return an app to an earlier
 //!   deployment; [`job`]: the life of one job run; [`queue`]: how a new request affects
 //!   earlier ones; [`repeat`]: requests that need no new deployment; [`sources`]: which components keep the commit or
-//!   image that serves; [`progress`]: the tree of steps that people and clients see; [`durations`]: how long these took;
+//!   image that serves; [`push`]: which pushes concern a component, and when they lead to a deployment; [`progress`]: the tree of steps that people and clients see; [`durations`]: how long these took;
 //! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and tests.
 #![warn(missing_docs)]
 
@@ -30,6 +30,7 @@ pub mod limits;
 pub mod observed;
 pub mod plan;
 pub mod progress;
+pub mod push;
 pub mod queue;
 pub mod repeat;
 pub mod resolve;
