@@ -27,6 +27,12 @@ impl World {
         id
     }
 
+    pub(super) fn push_image(&mut self, reference: &str, content: &str, behaviour: Behaviour) -> String {
+        let id = crate::build::image_id([reference.as_bytes(), content.as_bytes()]);
+        self.registry.insert(reference.to_owned(), (id.clone(), behaviour));
+        id
+    }
+
     /// Puts an image under a tag, and takes the tag from any other image.
     pub(super) fn put_image(&mut self, id: &str, tag: &str, behaviour: Behaviour) {
         self.images.values_mut().for_each(|image| {
@@ -42,6 +48,14 @@ impl World {
         let repository = engine::reference::split(reference).0;
         let pushed = self.registry.iter().any(|(it, (known, _))| *known == id && is_in(it, repository));
         pushed.then(|| format!("{repository}@{id}"))
+    }
+
+    /// What the registry has under a tag now.
+    pub(super) fn registry_digest(&self, reference: &str) -> Result<String, EngineError> {
+        self.registry.get(reference).map(|(id, _)| id.clone()).ok_or_else(|| {
+            let cause = "the registry does not have it".to_owned();
+            EngineError::RegistryQueryFailed { reference: reference.to_owned(), cause }
+        })
     }
 
     pub(super) fn pull(&mut self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError> {

@@ -77,6 +77,11 @@ impl FakeEngine {
         self.change(|world| drop(world.registry_logins.insert(host.to_owned(), login)));
     }
 
+    /// Moves a tag in its registry to another image with this content. The local image stays. Returns the digest.
+    pub fn push_image(&self, reference: &str, content: &str, behaviour: Behaviour) -> String {
+        self.change(|world| world.push_image(reference, content, behaviour))
+    }
+
     /// How containers of images built from now on behave.
     pub fn builds_behave(&self, behaviour: Behaviour) {
         self.change(|world| world.builds.behaviour = behaviour);

@@ -35,6 +35,7 @@ pub enum Verb {
     VolumeUsers,
     Image,
     ImageDigest,
+    RegistryDigest,
     ImageDefaults,
     Pull,
     Tag,
@@ -62,6 +63,7 @@ impl Verb {
                 | Verb::VolumeUsers
                 | Verb::Image
                 | Verb::ImageDigest
+                | Verb::RegistryDigest
                 | Verb::ImageDefaults
                 | Verb::Tags
                 | Verb::Events

@@ -364,6 +364,10 @@ impl Engine for FakeEngine {
         self.perform(Verb::ImageDigest, reference, |world| Ok(world.digest_of(reference))).await
     }
 
+    async fn registry_digest(&self, reference: &str) -> Result<String, EngineError> {
+        self.perform(Verb::RegistryDigest, reference, |world| world.registry_digest(reference)).await
+    }
+
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {
         self.perform(Verb::ImageDefaults, image, |world| match world.find_image(image) {
             Some(_) => Ok(ImageDefaults::default()),

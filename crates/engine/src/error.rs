@@ -110,6 +110,9 @@ pub enum EngineError {
     /// A registry did not provide the image. `cause`: the engine's message.
     #[error("cannot pull {reference}: {}", problem.explain(reference, cause))]
     PullFailed { reference: String, problem: PullProblem, cause: String },
+    /// A registry did not say which image a tag names.
+    #[error("the registry of {reference} could not be asked: {cause}")]
+    RegistryQueryFailed { reference: String, cause: String },
     /// The object's state or use does not allow this now. Nothing was changed.
     #[error("{what} cannot be changed now: {detail}")]
     Conflict { what: String, detail: String },
@@ -227,7 +230,8 @@ impl EngineError {
             | EngineError::BuildArgumentsTooLarge { .. }
             | EngineError::FrontendUnavailable { .. }
             | EngineError::ContextFailed { .. }
-            | EngineError::PullFailed { .. } => false,
+            | EngineError::PullFailed { .. }
+            | EngineError::RegistryQueryFailed { .. } => false,
         }
     }
 }

@@ -33,6 +33,17 @@ impl DockerEngine {
         Ok(digests.into_iter().find(|it| reference::short_repository(it) == repository))
     }
 
+    pub(super) async fn digest_in_registry(&self, reference: &str) -> Result<String, EngineError> {
+        let failed = |cause: String| EngineError::RegistryQueryFailed { reference: reference.to_owned(), cause };
+        let asked = self.docker.inspect_registry_image(reference, None);
+        match self.call("registry_digest", STALL_DEADLINE, asked).await {
+            Ok(found) => found.descriptor.digest.ok_or_else(|| failed("its answer has no digest".into())),
+            // The engine answers for the registry: every status may be the registry's.
+            Err(EngineError::Other { message, .. }) => Err(failed(message)),
+            Err(other) => Err(other),
+        }
+    }
+
     pub(super) async fn defaults_of(&self, image: &str) -> Result<ImageDefaults, EngineError> {
         let seen = match self.call("image", DEADLINE, self.docker.inspect_image(image)).await {
             Err(error) if failure::status(&error) == Some(404) => {

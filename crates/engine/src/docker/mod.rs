@@ -291,6 +291,10 @@ impl Engine for DockerEngine {
         self.digest_of(reference).await
     }
 
+    async fn registry_digest(&self, reference: &str) -> Result<String, EngineError> {
+        self.digest_in_registry(reference).await
+    }
+
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {
         self.defaults_of(image).await
     }
