@@ -159,6 +159,18 @@ impl Builder {
         self.read(repo, commit, selection, hints).await.map(|(chosen, _)| chosen.plan)
     }
 
+    /// Identifies what a build of a component reads at a commit that was looked up. Two commits with the same result build
+    /// the same image, as far as the source determines it. Errors: those of [`Builder::plan`].
+    pub async fn content(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<String, BuildError> {
+        self.read(repo, commit, selection, hints).await.map(|(_, identity)| identity.hash())
+    }
+
     /// Chooses the Dockerfile, and identifies the source with it.
     async fn read(
         &self,
