@@ -26,6 +26,7 @@ mod many;
 mod names;
 mod panel;
 mod private_sources;
+mod pushes;
 mod recorded;
 mod refusals;
 mod registries;

@@ -9,6 +9,7 @@
 //! - `body` and `query`: read the request; `render`: the JSON that clients parse;
 //! - `held_polls`: requests that wait for the end of a deployment;
 //! - `tickets`, with `stream` for logs and `console` for shells, and `web_socket` for what both need;
+//! - `webhooks`: the server for what hosts of repositories deliver, apart from the API;
 //! - `server`: deadlines, and what a shutdown waits for.
 #![warn(missing_docs)]
 
@@ -23,6 +24,7 @@ mod state;
 mod stream;
 mod tickets;
 mod web_socket;
+mod webhooks;
 
 #[cfg(test)]
 mod tests;
@@ -30,3 +32,4 @@ mod tests;
 pub use console::Utf8;
 pub use controller::Control;
 pub use server::{Options, ShutdownReason, serve};
+pub use webhooks::serve_webhooks;

@@ -95,6 +95,23 @@ pub const SOURCES: &[Column] = &[
     default_column("Added", "Added At", |it| text(it, "/added_at")),
 ];
 
+pub const WEBHOOKS: &[Column] = &[
+    default_column("Name", "Name", |it| text(it, "/name")),
+    default_column("Address", "Address", |it| text(it, "/address")),
+    default_column("App", "App", only_app),
+    default_column("Created", "Created At", |it| text(it, "/created_at")),
+    default_column("LastDelivery", "Last Delivery", |it| text(it, "/deliveries/0/at")),
+    default_column("Refused", "Refused", |it| text(it, "/refused")),
+];
+
+/// The columns of a webhook that was just added.
+pub const NEW_WEBHOOK: &[Column] = &[
+    default_column("Address", "Address", |it| text(it, "/address")),
+    default_column("Secret", "Secret", |it| text(it, "/secret")),
+    default_column("Name", "Name", |it| text(it, "/name")),
+    default_column("App", "App", only_app),
+];
+
 pub const AUDIT: &[Column] = &[
     default_column("Time", "Time", |it| text(it, "/at")),
     default_column("Token", "Token", |it| text(it, "/token_name")),

@@ -3,7 +3,7 @@
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
 //! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`] and [`dev`]: for
-//!   directories; [`apps`], [`registries`], [`sources`], [`tokens`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
+//!   directories; [`apps`], [`registries`], [`sources`], [`tokens`], [`webhooks`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
 
@@ -33,6 +33,7 @@ mod tls;
 mod tokens;
 mod unknown;
 mod watch;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -83,6 +84,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Registries(command) => registries::run(command, &connection).await,
         Command::Sources(command) => sources::run(command, &connection).await,
         Command::Tokens(command) => tokens::run(command, &connection).await,
+        Command::Webhooks(command) => webhooks::run(command, &connection).await,
         Command::Panel { no_open } => panel::run(no_open, &connection).await,
         Command::Audit(options) => tokens::audit(options, &connection).await,
         Command::Unknown(command) => unknown::run(command, &connection).await,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use api::Options;
 use controller::config::{Bases, limits};
-use controller::{Config, Controller};
+use controller::{Config, Controller, WebhookSettings};
 use data_dir::{DataDir, DataDirError};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +26,9 @@ use crate::output;
 use crate::repeat_filter::RepeatFilter;
 use crate::tls;
 
+/// The shortest interval of `--poll`. Our choice: every look costs the host of the repository a request.
+const SHORTEST_POLL: Duration = Duration::from_secs(30);
+
 pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     start_tracing();
     check_api_address(&options)?;
@@ -40,7 +43,12 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
         None => None,
     };
     let (http, socket, hold_polls) = (options.http, options.host.socket()?, !options.no_held_polls);
-    let controller = Controller::start(config(options, &data_dir, api)?).await?;
+    let webhook_listener = match webhook_host(&options)? {
+        Some(host) => Some((host, listen_for_webhooks().await?)),
+        None => None,
+    };
+    let webhooks = webhook_listener.as_ref().map(|(host, listener)| webhook_settings(host, listener)).transpose()?;
+    let controller = Controller::start(Config { webhooks, ..config(options, &data_dir, api)? }).await?;
     // The controller has created the data directory and holds its lock.
     let tls = tls_listener
         .map(|listener| Ok::<_, anyhow::Error>((tls(&listener, own, &data_dir, outside.as_ref())?, listener)));
@@ -62,6 +70,9 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     let listeners = Listeners { http: listener, tls, outside };
     let stop = Stop::default();
     let pages = Some(panel::router(Arc::new(controller.clone()), stop.clone()));
+    if let Some((_, listener)) = webhook_listener {
+        tokio::spawn(serve_webhooks(listener, controller.clone(), stop.clone()));
+    }
     let options = Options { hold_polls, pages, stop };
     let result = serve(&controller, listeners, options, &data_dir, http).await;
     controller.remove_runtime();
@@ -109,6 +120,58 @@ fn check_api_address(options: &Serve) -> anyhow::Result<()> {
         options.api
     ))
     .into())
+}
+
+/// The host name for webhooks, in lower case. An empty variable is one that is not set. Errors: it is not a host name.
+fn webhook_host(options: &Serve) -> anyhow::Result<Option<String>> {
+    let Some(given) = options.webhook_host.as_deref().map(str::trim).filter(|it| !it.is_empty()) else {
+        return Ok(None);
+    };
+    let is_name = given.split('.').all(|label| !label.is_empty() && !label.starts_with('-'))
+        && given.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-' || it == b'.')
+        && given.parse::<std::net::IpAddr>().is_err();
+    match is_name {
+        true => Ok(Some(given.to_ascii_lowercase())),
+        false => Err(UsageError(format!(
+            "--webhook-host must be a host name without scheme, port and path, such as hooks.example.com, not {given:?}"
+        ))
+        .into()),
+    }
+}
+
+/// Only the ingress reaches this listener, and sends it only what comes under the host name for webhooks.
+async fn listen_for_webhooks() -> anyhow::Result<TcpListener> {
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("cannot listen for webhooks on 127.0.0.1")
+}
+
+fn webhook_settings(host: &str, listener: &TcpListener) -> anyhow::Result<WebhookSettings> {
+    let listener = listener.local_addr().context("the listener for webhooks has no address")?;
+    Ok(WebhookSettings { host: host.to_owned(), listener })
+}
+
+async fn serve_webhooks(listener: TcpListener, controller: Controller, stop: Stop) {
+    if let Err(error) = api::serve_webhooks(listener, Arc::new(controller), stop).await {
+        tracing::error!(%error, "webhooks are no longer received. Start serve again");
+    }
+}
+
+/// The interval of `--poll`. Errors: it is not a number with a unit, or below [`SHORTEST_POLL`].
+fn poll(text: &str) -> anyhow::Result<Option<Duration>> {
+    let text = text.trim();
+    if text.is_empty() || text == "off" {
+        return Ok(None);
+    }
+    let wrong =
+        || UsageError(format!("--poll must be off, or a number with s, m or h from 30s on, such as 5m, not {text:?}"));
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 60 * 60,
+        _ => return Err(wrong().into()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    let interval = Duration::from_secs(u64::from(number) * unit);
+    if interval < SHORTEST_POLL { Err(wrong().into()) } else { Ok(Some(interval)) }
 }
 
 /// If the controller of the same data directory uses the port, the error reports that.
@@ -159,6 +222,7 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         parallel_builds: options.parallel_builds.into(),
         build_limit: Duration::from_secs(60 * u64::from(options.build_time_limit)),
         database_images: options.database_image,
+        poll: poll(&options.poll)?,
         ..base_config(options.host, data_dir)?
     })
 }
@@ -194,6 +258,8 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         job_limit: limits::JOB,
         parallel_builds: 2,
         build_limit: limits::BUILD,
+        webhooks: None,
+        poll: None,
     })
 }
 
@@ -294,6 +360,37 @@ mod tests {
         assert!(parsed("--base-image nginx=local/nginx:1 --base-image debian:13=local/debian").is_ok());
         let error = parsed("--base-image ngnix=local/nginx").expect_err("misspelt");
         assert!(error.starts_with("--base-image: no base image is named \"ngnix\""), "{error}");
+    }
+
+    #[test]
+    fn the_host_for_webhooks_is_a_name() {
+        let parsed = |line: &str| webhook_host(&options(line)).map_err(|error| error.to_string());
+        assert_eq!(parsed(""), Ok(None));
+        assert_eq!(parsed("--webhook-host Hooks.Example.com"), Ok(Some("hooks.example.com".into())));
+        for wrong in
+            ["https://hooks.example.com", "hooks.example.com:8080", "hooks.example.com/x", "192.0.2.1", "a..b", "-a"]
+        {
+            let error = webhook_host(&Serve { webhook_host: Some(wrong.into()), ..options("") }).expect_err(wrong);
+            assert_eq!(Exit::of(&error), Exit::Usage, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_interval_of_polling_is_off_or_at_least_half_a_minute() {
+        let seconds = |text: &str| poll(text).map(|it| it.map(|it| it.as_secs())).ok();
+        for (text, expected) in [
+            ("off", Some(None)),
+            ("", Some(None)),
+            ("30s", Some(Some(30))),
+            ("5m", Some(Some(300))),
+            ("2h", Some(Some(7200))),
+        ] {
+            assert_eq!(seconds(text), expected, "{text}");
+        }
+        for wrong in ["29s", "0m", "5", "m", "-5m", "5d", "1.5h", "99999999999h", "é"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+        assert_eq!(options("").poll, "off");
     }
 
     #[tokio::test]

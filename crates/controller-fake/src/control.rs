@@ -11,11 +11,12 @@ use controller::ControlError;
 use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage, InstanceView,
-    JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewSourceLogin, NewToken, Page, PageQuery, Preview,
-    RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView,
-    SourceLoginView, SourceSecret, SpecVersion, TokenView, TrafficSample, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, CreatedWebhook,
+    DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage,
+    InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewSourceLogin, NewToken, NewWebhook,
+    Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView,
+    SlackWebhook, SourceHeadView, SourceLoginView, SourceSecret, SpecVersion, TokenView, TrafficSample, UpdateOptions,
+    WebhookAnswer, WebhookRequest, WebhookView,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -518,6 +519,32 @@ impl Control for FakeControl {
     async fn remove_registry_login(&self, host: &str, _: &Caller) -> Result<RegistryLoginView, ControlError> {
         self.record(format!("remove_registry_login {host}"))?;
         Ok(samples::registry_login(host, "ada"))
+    }
+
+    async fn webhooks(&self) -> Result<Vec<WebhookView>, ControlError> {
+        Ok(vec![samples::webhook("github")])
+    }
+
+    async fn create_webhook(&self, webhook: NewWebhook, _: &Caller) -> Result<CreatedWebhook, ControlError> {
+        self.record(format!("create_webhook {} {:?} {:?}", webhook.name, webhook.app, webhook.secret))?;
+        let secret = webhook.secret.unwrap_or_else(|| "new-secret".into());
+        Ok(CreatedWebhook { secret, view: samples::webhook(&webhook.name) })
+    }
+
+    async fn delete_webhook(&self, name: &str, _: &Caller) -> Result<WebhookView, ControlError> {
+        self.record(format!("delete_webhook {name}"))?;
+        Ok(samples::webhook(name))
+    }
+
+    /// Answers by the name of the webhook.
+    async fn receive_webhook(&self, request: WebhookRequest) -> Result<WebhookAnswer, ControlError> {
+        self.record(format!("receive_webhook {} {}", request.name, request.body.len()))?;
+        Ok(match request.name.as_str() {
+            "github" => WebhookAnswer::Accepted("looking at shop".into()),
+            "ping" => WebhookAnswer::Done("received".into()),
+            "garbage" => WebhookAnswer::Unreadable("the body is not JSON".into()),
+            _ => WebhookAnswer::Refused,
+        })
     }
 
     async fn token_ended(&self, id: &str) {

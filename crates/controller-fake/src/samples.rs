@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use controller::view::{
     Actor, AlertView, AppView, BuildPlanView, BuiltWith, CommitView, ComponentHealthView, Condition,
-    DatabaseConnectionView, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage, HostView,
-    InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, RegistryLoginView,
-    RollbackCheck, RolloutView, SourceHeadView, SourceLocation, SourceLoginView, SourceProtocol, TokenApp, TokenScope,
-    TokenView, TrafficSample, Transition, UsageSample,
+    DatabaseConnectionView, Delivery, DeliveryApp, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage,
+    HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView,
+    RegistryLoginView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, SourceLoginView, SourceProtocol,
+    TokenApp, TokenScope, TokenView, TrafficSample, Transition, UsageSample, WebhookView,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
+use rollout::ids::DeploymentId;
 use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
 use rollout::time::Timestamp;
@@ -64,6 +65,36 @@ pub fn tokens() -> BTreeMap<String, TokenView> {
         expired,
     ];
     all.into_iter().map(|it| (hex::encode(Sha256::digest(&it.name)), it)).collect()
+}
+
+/// A webhook with one delivery.
+pub fn webhook(name: &str) -> WebhookView {
+    let app = DeliveryApp {
+        id: APP.into(),
+        name: "shop".into(),
+        commit: "1a2b3c4".into(),
+        result: Some("deployment 2 was started".into()),
+        deployment: Some(DeploymentId::new("d-2")),
+    };
+    let delivery = Delivery {
+        webhook: name.into(),
+        id: "delivery-1".into(),
+        at: Timestamp(1_772_000_000_000),
+        host: "GitHub".into(),
+        event: "push".into(),
+        repository: Some("acme/shop".into()),
+        refs: vec!["main".into()],
+        answer: "looking at shop (web)".into(),
+        apps: vec![app],
+    };
+    WebhookView {
+        name: name.into(),
+        app: None,
+        created: Timestamp(1_772_000_000_000),
+        address: Some(format!("http://hooks.example.com:8080/{name}")),
+        refused: 0,
+        deliveries: vec![delivery],
+    }
 }
 
 pub fn token(name: &str, scope: TokenScope, app: Option<TokenApp>) -> TokenView {

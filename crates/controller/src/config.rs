@@ -42,6 +42,19 @@ pub struct Config {
     pub parallel_builds: usize,
     /// The longest time that one build may run. Default: [`rollout::limits::BUILD`].
     pub build_limit: Duration,
+    /// How hosts of repositories reach this installation. Default: they do not.
+    pub webhooks: Option<WebhookSettings>,
+    /// The interval at which sources are looked up without a push. Default: never.
+    pub poll: Option<Duration>,
+}
+
+/// How deliveries to webhooks come in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// The host name under which the ingress accepts them, in lower case. No app may have it.
+    pub host: String,
+    /// The address on this host to which the ingress forwards them.
+    pub listener: SocketAddr,
 }
 
 /// A block of addresses cut into `/24` networks.

@@ -14,7 +14,9 @@ mod inspections;
 mod job_invocations;
 mod lookups;
 mod operations;
+mod poll;
 mod preview;
+mod pushes;
 mod registries;
 mod rollback;
 mod sessions;
@@ -25,6 +27,7 @@ mod timeline;
 mod tokens;
 mod traffic;
 mod usage;
+mod webhooks;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -38,19 +41,21 @@ use tokio::sync::watch;
 
 pub(crate) use down::{Graces, stop_all};
 pub(crate) use inspections::Inspections;
+pub(crate) use pushes::Pushes;
 
 use crate::config::Config;
 use crate::console::{Console, ConsoleRequest, ConsoleTarget};
 use crate::error::{ControlError, StartError};
 pub use crate::logs::LogLines;
 use crate::start::{self, ControllerState};
+use crate::supervise::supervise;
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage, InstanceView,
-    JobInvocationView, LogRequest, NewSourceLogin, NewToken, Page, PageQuery, Preview, RegistryLogin,
-    RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, SourceLoginView,
-    TokenView, TrafficSample, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, CreatedWebhook,
+    DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage,
+    InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery, Preview,
+    RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView,
+    SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest, WebhookView,
 };
 
 /// A running controller. Cheap to clone.
@@ -312,6 +317,20 @@ pub trait Control: Send + Sync + 'static {
     /// Removes the login for a registry. Errors: there is none.
     async fn remove_registry_login(&self, host: &str, caller: &Caller) -> Result<RegistryLoginView, ControlError>;
 
+    /// Returns all webhooks with their newest deliveries, by name.
+    async fn webhooks(&self) -> Result<Vec<WebhookView>, ControlError>;
+
+    /// Adds a webhook. Errors: the name is taken or not a name; the app does not exist; the secret is too short; `serve` has
+    /// no host name for webhooks.
+    async fn create_webhook(&self, webhook: NewWebhook, caller: &Caller) -> Result<CreatedWebhook, ControlError>;
+
+    /// Removes a webhook with its deliveries. From now on what is delivered to it is refused.
+    async fn delete_webhook(&self, name: &str, caller: &Caller) -> Result<WebhookView, ControlError>;
+
+    /// Receives a delivery to a webhook: verifies it before it is parsed, records it, and returns before the apps are looked
+    /// at. Errors: it could not be recorded, so the host should repeat it.
+    async fn receive_webhook(&self, request: WebhookRequest) -> Result<WebhookAnswer, ControlError>;
+
     /// Completes when the token with this id is revoked or expires.
     async fn token_ended(&self, id: &str);
 
@@ -354,7 +373,18 @@ impl Controller {
     /// Opens the data directory, connects to the engine and the ingress, and takes over every app on record. Errors:
     /// [`StartError`]; running containers are untouched then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        Ok(Self(Arc::new(start::start(config).await?)))
+        let controller = Self(Arc::new(start::start(config).await?));
+        controller.watch_sources().await;
+        Ok(controller)
+    }
+
+    /// Looks at the apps of unfinished deliveries, and begins to poll if the settings say so.
+    pub(crate) async fn watch_sources(&self) {
+        self.resume_deliveries().await;
+        if let Some(interval) = self.0.shared.config.poll {
+            let (controller, stop) = (self.clone(), self.0.shared.stop.clone());
+            tokio::spawn(supervise("poll", stop, move || controller.clone().poll(interval)));
+        }
     }
 
     /// Ends the controller's tasks. The ingress and all containers keep running.

@@ -98,6 +98,9 @@ pub enum StartError {
     /// The ingress cannot start, or cannot listen on its address.
     #[error("{0}")]
     Ingress(String),
+    /// An app has the host name of the webhooks.
+    #[error("{0}")]
+    WebhookHost(String),
 }
 
 impl StartError {

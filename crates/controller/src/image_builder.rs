@@ -24,6 +24,14 @@ pub(crate) trait ImageBuilder: Send + Sync {
         selection: &Selection,
         hints: &Hints,
     ) -> Result<BuildPlan, BuildError>;
+    /// Identifies what a build of a component reads at a commit that was looked up: equal contents build the same image.
+    async fn content(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<String, BuildError>;
     /// The commit that a recipe's branch points to now.
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError>;
     /// The position in the queue of the build with this name, from 1. `None`: it does not wait there.
@@ -64,6 +72,16 @@ impl ImageBuilder for Builder {
         hints: &Hints,
     ) -> Result<BuildPlan, BuildError> {
         Builder::plan(self, repo, commit, selection, hints).await
+    }
+
+    async fn content(
+        &self,
+        repo: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        hints: &Hints,
+    ) -> Result<String, BuildError> {
+        Builder::content(self, repo, commit, selection, hints).await
     }
 
     async fn resolve(&self, recipe: &Recipe, log: &LogSink) -> Result<CommitId, BuildError> {

@@ -21,7 +21,9 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use ingress::client::IngressEvent;
-use ingress::protocol::{AppRoutes, Counters, Open, RouteRefused, RouteTable, Rule, Status};
+use ingress::protocol::{
+    AppRoutes, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Status, Target, Upstream,
+};
 use rollout::ids::AppId;
 use store::records::{IngressCounts, Served};
 use tokio::sync::broadcast::error::RecvError;
@@ -29,6 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::config::WebhookSettings;
 use crate::fence::Fence;
 use crate::supervise::{Backoff, lock};
 use crate::traffic::TrafficReading;
@@ -41,6 +44,30 @@ const LONGEST_RETRY: Duration = Duration::from_secs(2);
 const RECONNECTED_WITHIN: Duration = Duration::from_secs(5);
 /// Timeout for an acknowledgement. It includes restarting an ingress that is gone.
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
+
+/// The name of the webhooks in the table. No app has it, because the id of an app is a UUID.
+const WEBHOOKS: &str = "boatyard-webhooks";
+
+/// The host name of an app: the app's name is its first label.
+pub(crate) fn domain(app: &str) -> String {
+    format!("{app}.localhost")
+}
+
+/// The routes of the webhooks: everything under their host name goes to the listener of this process.
+pub(crate) fn webhook_routes(settings: &WebhookSettings) -> AppRoutes {
+    let upstreams = vec![Upstream { id: WEBHOOKS.into(), address: settings.listener }];
+    AppRoutes {
+        app: WEBHOOKS.into(),
+        hosts: vec![settings.host.clone()],
+        window: String::new(),
+        rules: vec![Rule {
+            path: PathMatch::Prefix("/".into()),
+            rewrite: Rewrite::Keep,
+            component: "webhooks".into(),
+            target: Target::Instances { upstreams },
+        }],
+    }
+}
 
 pub(crate) use connection::{IngressConnection, IngressConnector, IngressProcess, Opened, Unsent};
 
@@ -76,29 +103,41 @@ struct Tallies {
     counters: BTreeMap<String, BTreeMap<String, Counters>>,
 }
 
+/// What the records say about apps, when the client starts.
+pub(crate) struct RecordedApps<'a> {
+    /// Apps with a record.
+    pub on_record: &'a BTreeSet<AppId>,
+    /// Deleted apps. They lose their routes.
+    pub removed: &'a BTreeSet<AppId>,
+    /// They lose their host names.
+    pub being_deleted: &'a BTreeSet<AppId>,
+}
+
 enum Work {
     /// Send the current table, and reply when the ingress acknowledges it.
     Send(oneshot::Sender<Result<(), String>>),
 }
 
 impl IngressClient {
-    /// Starts the ingress unless one answers. Every app keeps the routes that the ingress has until its task submits
-    /// new ones, except for the apps in `removed`. The apps in `being_deleted` lose their host names. Errors: a sentence,
-    /// for example that the ingress cannot listen on its address.
+    /// Starts the ingress unless one answers. Every app keeps the routes that the ingress has until its task submits new
+    /// ones. `own`: routes that belong to no app, and replace those of an earlier process. Errors: a sentence, for example
+    /// that the ingress cannot listen on its address.
     pub async fn start(
         http: SocketAddr,
         connector: Box<dyn IngressConnector>,
-        on_record: &BTreeSet<AppId>,
-        removed: &BTreeSet<AppId>,
-        being_deleted: &BTreeSet<AppId>,
+        own: Option<AppRoutes>,
+        apps: RecordedApps<'_>,
         fence: Arc<Fence>,
         stop: CancellationToken,
     ) -> Result<Self, String> {
         let (work, inbox) = mpsc::channel(1024);
         let opened = connector.open().await?;
-        let kept = opened.table.apps.iter().filter(|it| !removed.contains(&AppId::from(it.app.as_str())));
-        let parts: BTreeMap<_, _> = kept.map(|it| (it.app.clone(), it.clone())).collect();
-        let unknown = parts.keys().filter(|it| !on_record.contains(&AppId::from(it.as_str()))).cloned().collect();
+        let RecordedApps { on_record, removed, being_deleted } = apps;
+        let is_kept = |it: &&AppRoutes| it.app != WEBHOOKS && !removed.contains(&AppId::from(it.app.as_str()));
+        let kept = opened.table.apps.iter().filter(is_kept).cloned();
+        let parts: BTreeMap<_, _> = kept.chain(own).map(|it| (it.app.clone(), it)).collect();
+        let of_apps = parts.keys().filter(|it| *it != WEBHOOKS);
+        let unknown = of_apps.filter(|it| !on_record.contains(&AppId::from(it.as_str()))).cloned().collect();
         let shared = Arc::new(Shared {
             http,
             connector,
@@ -218,7 +257,7 @@ impl IngressClient {
 
     /// The host name of an app: the app's name is its first label.
     pub fn domain(&self, app: &str) -> String {
-        format!("{app}.localhost")
+        domain(app)
     }
 
     /// The URL of an app, with the port of the ingress.

@@ -10,6 +10,7 @@
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
 //!   [`sessions`] and [`sign_in_links`]: sessions of the panel, and links that start one;
+//! - [`webhooks`]: what hosts of repositories report, verified and read;
 //! - [`app`]: the task that owns an app;
 //! - [`console`]: shells in running instances; [`deployment_numbers`]: which instances belong to a deployment;
 //! - [`unknown`]: objects that no record explains; [`mirrors`]: removing unused mirrors; [`bandwidth`]: counting what the
@@ -55,8 +56,9 @@ mod traffic;
 pub mod unknown;
 mod usage;
 pub mod view;
+mod webhooks;
 
-pub use config::{Config, NetworkPool, SpecialNetwork};
+pub use config::{Config, NetworkPool, SpecialNetwork, WebhookSettings};
 pub use control::{Control, Controller, LogLines};
 pub use derived_id::derived_id;
 pub use error::{ControlError, StartError};

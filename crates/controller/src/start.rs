@@ -12,7 +12,7 @@ use rollout::ids::InstanceName;
 use rollout::target::StopTimes;
 use sha2::{Digest, Sha256};
 use source::{Limits, Source, SourceSettings};
-use store::records::AppState;
+use store::records::{App, AppState};
 use store::{Store, StoreError};
 use tokio::sync::{Mutex, RwLock, watch};
 use tracing::{error, info, warn};
@@ -22,12 +22,12 @@ use crate::bandwidth::{self, Bandwidth};
 use crate::clock;
 use crate::config::Config;
 use crate::console::{Shells, end_leftover_shells};
-use crate::control::{Graces, Inspections, stop_all};
+use crate::control::{Graces, Inspections, Pushes, stop_all};
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
 use crate::fence::Fence;
 use crate::image_builder::ImageBuilder;
-use crate::ingress_client::{IngressClient, IngressConnector, IngressProcess};
+use crate::ingress_client::{self, IngressClient, IngressConnector, IngressProcess, RecordedApps};
 use crate::logbook::Logbook;
 use crate::mirrors;
 use crate::names::Names;
@@ -39,6 +39,7 @@ use crate::supervise::supervise;
 use crate::tokens::{Tokens, random_token};
 use crate::traffic::{self, TrafficHistory};
 use crate::usage::{self, UsageHistory};
+use crate::webhooks::Webhooks;
 
 /// The state of a running controller.
 pub(crate) struct ControllerState {
@@ -49,6 +50,8 @@ pub(crate) struct ControllerState {
     pub sessions: Sessions,
     pub sign_in_links: SignInLinks,
     pub inspections: Inspections,
+    pub webhooks: Webhooks,
+    pub pushes: Pushes,
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
@@ -98,6 +101,7 @@ pub(crate) async fn take_over(
     let failed = |error: StoreError| StartError::Store(error.to_string());
     let tokens = Tokens::new(store.tokens().await.map_err(failed)?);
     let sessions = Sessions::new(store.sessions().await.map_err(failed)?);
+    let webhooks = Webhooks::new(store.webhooks().await.map_err(failed)?);
 
     // All tasks stop when the controller loses the fence.
     let stop = fence.lost().child_token();
@@ -108,10 +112,16 @@ pub(crate) async fn take_over(
     let on_record = store.app_ids().await.map_err(failed)?;
     let consoles = store.consoles().await.map_err(failed)?;
     let deleted = store.deleted_apps().await.map_err(failed)?;
-    let being_deleted =
-        store.apps().await.map_err(failed)?.into_iter().filter(|it| it.deleting).map(|it| it.id).collect();
+    let (being_deleted, living): (Vec<_>, Vec<_>) =
+        store.apps().await.map_err(failed)?.into_iter().partition(|it| it.deleting);
+    if let Some(webhooks) = &config.webhooks {
+        check_webhook_host(&webhooks.host, &living)?;
+    }
+    let being_deleted = being_deleted.into_iter().map(|it| it.id).collect();
+    let recorded = RecordedApps { on_record: &on_record, removed: &deleted, being_deleted: &being_deleted };
     let (http, stopped) = (config.http, stop.clone());
-    let ingress = IngressClient::start(http, connector, &on_record, &deleted, &being_deleted, fence.clone(), stopped);
+    let own = config.webhooks.as_ref().map(ingress_client::webhook_routes);
+    let ingress = IngressClient::start(http, connector, own, recorded, fence.clone(), stopped);
     let ingress = ingress.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         health_checker,
@@ -158,8 +168,21 @@ pub(crate) async fn take_over(
         sessions,
         sign_in_links: SignInLinks::default(),
         inspections: Inspections::default(),
+        webhooks,
+        pushes: Pushes::default(),
         apps,
     })
+}
+
+/// Errors: an app has the host name of the webhooks.
+fn check_webhook_host(host: &str, apps: &[App]) -> Result<(), StartError> {
+    match apps.iter().find(|it| ingress_client::domain(&it.name) == host) {
+        Some(app) => Err(StartError::WebhookHost(format!(
+            "--webhook-host {host} is the host name of app {}. Choose another name for webhooks",
+            app.name
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Ids and names of the recorded containers, so that the engine port recognises containers that people renamed.

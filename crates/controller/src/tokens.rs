@@ -98,10 +98,10 @@ pub(crate) fn random_token(prefix: &str) -> String {
     format!("{prefix}{}", hex::encode(random))
 }
 
-/// Checks the name of a new token. Errors: it is empty or too long, has other characters than letters, digits and `-_.`,
-/// or could be mistaken for the admin token or for an id.
-pub(crate) fn check_name(name: &str) -> Result<(), ControlError> {
-    let refused = |why: &str| Err(ControlError::Invalid(format!("a token cannot be named {name:?}: {why}")));
+/// Checks the name of a new `kind`: a token or a webhook. Errors: it is empty or too long, has other characters than letters,
+/// digits and `-_.`, or could be mistaken for the admin token or for an id.
+pub(crate) fn check_name(kind: &str, name: &str) -> Result<(), ControlError> {
+    let refused = |why: &str| Err(ControlError::Invalid(format!("a {kind} cannot be named {name:?}: {why}")));
     let is_allowed = |it: char| it.is_ascii_alphanumeric() || "-_.".contains(it);
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(is_allowed) || name.starts_with(['-', '.', '_']) {
         return refused("a name has 1 to 64 letters, digits, '-', '_' or '.', and begins with a letter or a digit");
@@ -110,7 +110,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), ControlError> {
         return refused("the audit trail shows this name for the admin token");
     }
     if Uuid::parse_str(name).is_ok() {
-        return refused("it could be mistaken for the id of another token");
+        return refused("it could be mistaken for the id of a token");
     }
     Ok(())
 }
@@ -243,11 +243,11 @@ mod tests {
     #[test]
     fn names_of_tokens_are_checked() {
         for name in ["ci", "CI-1.a_b", "7", &"x".repeat(64)] {
-            assert!(check_name(name).is_ok(), "{name}");
+            assert!(check_name("token", name).is_ok(), "{name}");
         }
         let uuid = "6d2f4c1e-0b7a-4a53-9f0e-3c1f5a9d7b21";
         for name in ["", "-ci", ".ci", "a b", "ä", "a/b", "a\nb", "admin", "Admin", uuid, &"x".repeat(65)] {
-            assert!(check_name(name).is_err(), "{name:?}");
+            assert!(check_name("token", name).is_err(), "{name:?}");
         }
     }
 

@@ -20,7 +20,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 /// Values that records contain and that callers get unchanged.
 pub use store::records::{
-    AUDIT_ROWS, Actor, AuditEntry, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope, Transition, Unchanged,
+    AUDIT_ROWS, Actor, AuditEntry, Delivery, DeliveryApp, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope,
+    Transition, Unchanged,
 };
 use store::records::{Deployment, RollbackAction};
 
@@ -574,6 +575,64 @@ pub struct HostKeyView {
     pub host: String,
     /// The fingerprint of its key.
     pub fingerprint: String,
+}
+
+/// A webhook, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookView {
+    /// The last part of its address.
+    pub name: String,
+    /// The only app that it may deploy; `None`: all apps that use the repository of a push.
+    pub app: Option<TokenApp>,
+    /// When it was added.
+    pub created: Timestamp,
+    /// Where hosts reach it. `None`: `serve` has no host name for webhooks now.
+    pub address: Option<String>,
+    /// How many deliveries were refused since `serve` started, because their signature was wrong.
+    pub refused: u64,
+    /// The newest deliveries, newest first. Only in lists.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// A request for a webhook.
+pub struct NewWebhook {
+    /// 1 to 64 letters, digits and `-_.`.
+    pub name: String,
+    /// Id or name of the only app that it may deploy; `None`: all apps.
+    pub app: Option<String>,
+    /// `None`: a new one is generated.
+    pub secret: Option<String>,
+}
+
+/// A webhook that was just added. Nothing can show the secret again.
+pub struct CreatedWebhook {
+    /// The secret, for the settings of the host.
+    pub secret: String,
+    /// What is on record about it.
+    pub view: WebhookView,
+}
+
+/// A request to the address of a webhook.
+pub struct WebhookRequest {
+    /// The last part of the address.
+    pub name: String,
+    /// Its headers.
+    pub headers: hyper::HeaderMap,
+    /// Its body, which nothing has parsed.
+    pub body: bytes::Bytes,
+}
+
+/// The answer to a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebhookAnswer {
+    /// There is no such webhook, or the signature is wrong. The sender does not learn which.
+    Refused,
+    /// The signature is right, but the body cannot be read. The sentence says why.
+    Unreadable(String),
+    /// Nothing is left to do. The sentence says why.
+    Done(String),
+    /// The sentence says which apps will be looked at.
+    Accepted(String),
 }
 
 /// A session of the panel that has not ended, without its secret, which is not kept.

@@ -19,6 +19,7 @@ mod source_login;
 mod status;
 mod timing;
 mod token;
+mod webhook;
 
 pub(crate) use alert::alert;
 pub(crate) use app::{PendingDeployment, app, listed_app, proposal};
@@ -34,3 +35,4 @@ pub(crate) use rollback::rollback_check;
 pub(crate) use source_login::source_login;
 pub(crate) use status::{instances, status};
 pub(crate) use token::token;
+pub(crate) use webhook::webhook;

@@ -20,6 +20,7 @@ mod registries;
 mod rollback;
 mod sources;
 mod tokens;
+mod webhooks;
 
 use axum::Json;
 use axum::Router;
@@ -183,6 +184,14 @@ pub(crate) fn table() -> Vec<Route> {
         ),
         // Connects to the host.
         route("POST", "/v2/boatyard/sources/host-key", Needs::AdminWrite("look up host key"), post(sources::host_key)),
+        route("GET", "/v2/boatyard/webhooks", Needs::AdminRead, get(webhooks::list)),
+        route("POST", "/v2/boatyard/webhooks", Needs::AdminWrite("add webhook"), post(webhooks::create)),
+        route(
+            "DELETE",
+            "/v2/boatyard/webhooks/{webhook}",
+            Needs::AdminWrite("remove webhook"),
+            delete(webhooks::delete),
+        ),
         route("GET", "/v2/boatyard/audit", Needs::AdminRead, get(audit::list)),
         route("POST", PANEL_LINKS, Needs::Own("create sign-in link"), post(boatyard::create_panel_link)),
     ];

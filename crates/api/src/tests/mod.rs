@@ -23,5 +23,6 @@ mod sources;
 mod specs;
 mod tls;
 mod tokens;
+mod webhooks;
 
 use controller_fake::{self as fake_control, samples};

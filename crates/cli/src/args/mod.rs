@@ -11,6 +11,7 @@ mod rollback;
 mod sources;
 mod spec;
 mod tokens;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use rollback::{Rollback, RollbackAction};
 pub use sources::{AddSource, Sources};
 pub use spec::{Spec, SpecArgs, SpecFormat};
 pub use tokens::{Audit, Scope, Tokens};
+pub use webhooks::Webhooks;
 
 use crate::exit::UsageError;
 
@@ -194,6 +196,9 @@ pub enum Command {
     /// Create, list and revoke tokens for the API, beside the admin token
     #[command(subcommand, visible_alias = "token")]
     Tokens(Tokens),
+    /// Add, list and remove addresses at which GitHub, GitLab, Gitea, Forgejo and Bitbucket report pushes
+    #[command(subcommand, visible_alias = "webhook")]
+    Webhooks(Webhooks),
     /// Sign in to the control panel in a browser, with a link that works once
     Panel {
         /// Only print the link
@@ -260,6 +265,13 @@ pub struct Serve {
     /// Address for the traffic of apps
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,
+    /// Host name under which hosts of repositories report pushes, such as hooks.example.com. It must lead to the address for
+    /// the traffic of apps [default: webhooks are not accepted]
+    #[arg(long, value_name = "HOST", env = "BOATYARD_WEBHOOK_HOST")]
+    pub webhook_host: Option<String>,
+    /// Look for new commits of components with `deploy_on_push` at this interval, such as 5m, at least 30s, or off
+    #[arg(long, value_name = "INTERVAL", default_value = "off", env = "BOATYARD_POLL")]
+    pub poll: String,
     /// Directory with git repositories that specs may clone by path or file URL; can be repeated
     #[arg(long, value_name = "DIR")]
     pub local_sources: Vec<PathBuf>,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use app_spec::{AppSpec, Component, JobKind};
+use app_spec::{AppSpec, Component, JobKind, Source};
 use rollout::deployment::{Event, Facts, Failure, Move, Stage, next_move};
 use rollout::ids::ComponentName;
 use rollout::job::JobOutcome;
@@ -25,6 +25,7 @@ use super::routing::rules_in_force;
 use super::task::AppTask;
 use super::{app_rollback, images, jobs, restart, rollout_report};
 use crate::clock;
+use crate::config::Config;
 
 impl AppTask {
     /// Makes one move of one deployment. Returns whether there was a move.
@@ -325,6 +326,9 @@ impl AppTask {
         deployment.record.notes.extend(resolved.notes);
         deployment.record.notes.extend(resolved.revisions.iter().filter_map(|it| clamped(it, shared.host)));
         deployment.record.notes.extend(databases.iter().filter_map(|it| kept_version(it, spec)));
+        if deployment.updates_spec || deployment.number == 1 {
+            deployment.record.notes.extend(unwatched(&shared.config, spec));
+        }
         let left_alone = app_rollback::notes(records, &deployment, spec);
         deployment.record.notes.extend(left_alone);
         deployment.targets = Some(resolved.targets);
@@ -415,6 +419,24 @@ fn with_next_command(app: &App, deployment: &Deployment, failure: &Failure) -> S
         "{}. See: boatyard apps logs {}{component} --type {kind} --deployment {}",
         failure.message, app.name, deployment.id
     )
+}
+
+/// A note about components whose `deploy_on_push` has no effect, because `serve` does not learn of new versions.
+fn unwatched(config: &Config, spec: &AppSpec) -> Option<String> {
+    let is_watched = |source: &Source| match source {
+        _ if config.poll.is_some() => true,
+        Source::Image(_) => false,
+        _ => config.webhooks.is_some(),
+    };
+    let sources = spec.components().filter(|it| it.source().deploys_on_push() && !is_watched(it.source()));
+    let names: Vec<_> = sources.map(|it| it.name().to_owned()).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "deploy_on_push of {} has no effect until serve learns of new versions: boatyard serve --poll 5m, or for \
+             repositories --webhook-host hooks.example.com",
+            names.join(", ")
+        )
+    })
 }
 
 fn job_outcomes(

@@ -90,6 +90,13 @@ impl Controller {
     }
 
     pub(super) async fn check_name_is_free(&self, name: &str) -> Result<(), ControlError> {
+        let host = self.0.shared.ingress.domain(name);
+        if self.0.shared.config.webhooks.as_ref().is_some_and(|it| it.host == host) {
+            return Err(ControlError::Conflict(format!(
+                "an app named {name} would have the host name {host}, which serve uses for webhooks (--webhook-host). Choose \
+                 another name"
+            )));
+        }
         match self.0.shared.store.app_by_name(name).await? {
             Some(_) => Err(ControlError::name_taken(name)),
             None => Ok(()),

@@ -19,11 +19,11 @@ use crate::error::{ControlError, closest};
 use crate::logs::{LogLines, Logs};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, DatabaseConnectionView,
-    DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage, InstanceView,
-    JobInvocationView, LogRequest, NewSourceLogin, NewToken, Page, PageQuery, Preview, RegistryLogin,
-    RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView, SourceLoginView,
-    TokenView, TrafficSample, UpdateOptions,
+    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, CreatedWebhook,
+    DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage,
+    InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery, Preview,
+    RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView,
+    SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest, WebhookView,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -390,6 +390,22 @@ impl Control for Controller {
 
     async fn remove_registry_login(&self, host: &str, caller: &Caller) -> Result<RegistryLoginView, ControlError> {
         self.delete_registry_login(host, caller).await
+    }
+
+    async fn webhooks(&self) -> Result<Vec<WebhookView>, ControlError> {
+        self.list_webhooks().await
+    }
+
+    async fn create_webhook(&self, webhook: NewWebhook, caller: &Caller) -> Result<CreatedWebhook, ControlError> {
+        self.new_webhook(webhook, caller).await
+    }
+
+    async fn delete_webhook(&self, name: &str, caller: &Caller) -> Result<WebhookView, ControlError> {
+        self.remove_webhook(name, caller).await
+    }
+
+    async fn receive_webhook(&self, request: WebhookRequest) -> Result<WebhookAnswer, ControlError> {
+        self.receive(request).await
     }
 
     async fn token_ended(&self, id: &str) {

@@ -27,7 +27,7 @@ impl Controller {
     async fn add_token(&self, wanted: NewToken, caller: &Caller) -> Result<CreatedToken, ControlError> {
         self.in_charge()?;
         let NewToken { name, scope, app, expires } = wanted;
-        check_name(&name)?;
+        check_name("token", &name)?;
         if let Some(audit) = &caller.audit {
             audit.set_subject(&name);
         }

@@ -27,8 +27,9 @@ use super::image_builder::MemoryImageBuilder;
 use super::ingress::MemoryIngress;
 use super::simulation;
 use crate::Control;
-use crate::config::{Config, NetworkPool};
+use crate::config::{Config, NetworkPool, WebhookSettings};
 use crate::control::Controller;
+use crate::error::StartError;
 use crate::probe::{HealthCheck, HealthChecker};
 use crate::start::{Dependencies, take_over};
 use crate::view::{Actor, AuditDraft, Caller, DeploymentView, UpdateOptions};
@@ -69,6 +70,9 @@ pub struct TestCluster {
     pub ingress: MemoryIngress,
     pub image_builder: MemoryImageBuilder,
     controller: Option<Controller>,
+    /// Settings of the next controller.
+    pub webhooks: Option<WebhookSettings>,
+    pub poll: Option<Duration>,
     /// How many processes were started, by container.
     starts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -113,6 +117,8 @@ impl TestCluster {
             image_builder: MemoryImageBuilder::new(engine.clone()),
             engine,
             controller: None,
+            webhooks: None,
+            poll: None,
             starts: Arc::default(),
         };
         cluster.count_starts();
@@ -130,6 +136,11 @@ impl TestCluster {
 
     /// Starts a controller.
     pub async fn open(&mut self) {
+        self.try_open().await.unwrap();
+    }
+
+    /// Starts a controller. Errors: those of the start.
+    pub async fn try_open(&mut self) -> Result<(), StartError> {
         let directory = DataDir::open(self.dir.path().join("data")).unwrap();
         let store = Store::open(&directory).unwrap();
         simulation::write_to(Some(store.clone()));
@@ -142,8 +153,11 @@ impl TestCluster {
             health_checker: Arc::new(self.engine.clone()),
             image_builder: Arc::new(self.image_builder.clone()),
         };
-        let started = take_over(self.config(), directory, store, dependencies).await.unwrap();
-        self.controller = Some(Controller(Arc::new(started)));
+        let started = take_over(self.config(), directory, store, dependencies).await?;
+        let controller = Controller(Arc::new(started));
+        controller.watch_sources().await;
+        self.controller = Some(controller);
+        Ok(())
     }
 
     /// Kills the controller as `kill -9` does: the work in progress stays half done.
@@ -342,6 +356,8 @@ impl TestCluster {
             job_limit: Duration::from_secs(600),
             parallel_builds: 2,
             build_limit: Duration::from_secs(3600),
+            webhooks: self.webhooks.clone(),
+            poll: self.poll,
         }
     }
 }

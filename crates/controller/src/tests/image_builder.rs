@@ -32,6 +32,8 @@ pub struct MemoryImageBuilder {
     /// Whether look-ups of a head get no answer.
     unreachable: Arc<AtomicBool>,
     looked_up: Arc<AtomicUsize>,
+    /// How many look-ups of a head fail from now on.
+    failing: Arc<AtomicUsize>,
 }
 
 impl MemoryImageBuilder {
@@ -47,6 +49,7 @@ impl MemoryImageBuilder {
             held,
             unreachable,
             looked_up,
+            failing: Arc::default(),
         }
     }
 
@@ -73,6 +76,16 @@ impl MemoryImageBuilder {
     /// From now on no server answers a look-up of a head.
     pub fn become_unreachable(&self) {
         self.unreachable.store(true, Ordering::Relaxed);
+    }
+
+    /// The next look-ups of a head fail.
+    pub fn fail_heads(&self, count: usize) {
+        self.failing.store(count, Ordering::Relaxed);
+    }
+
+    /// Servers answer again.
+    pub fn become_reachable(&self) {
+        self.unreachable.store(false, Ordering::Relaxed);
     }
 
     /// How often a head was looked up.
@@ -111,6 +124,10 @@ impl ImageBuilder for MemoryImageBuilder {
             return std::future::pending().await;
         }
         self.looked_up.fetch_add(1, Ordering::Relaxed);
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+            return Err(SourceError::Worker { why: "the server refuses connections".into() });
+        }
         Ok(Resolved {
             commit: CommitId::parse(&self.head.lock().unwrap()).unwrap(),
             tree: TreeId::parse(&"0".repeat(40)).unwrap(),
@@ -138,6 +155,20 @@ impl ImageBuilder for MemoryImageBuilder {
             DockerfileChoice::Default if hints.slug.is_some() => Ok(BuildPlan::Detected(static_files(hints))),
             _ => Ok(BuildPlan::Dockerfile { path: "Dockerfile".into(), undetected: None }),
         }
+    }
+
+    /// The directory `same` has the same content at every commit.
+    async fn content(
+        &self,
+        _: &RepoUrl,
+        commit: &CommitId,
+        selection: &Selection,
+        _: &Hints,
+    ) -> Result<String, BuildError> {
+        Ok(match selection.source_dir.as_str() {
+            "same" => "same".to_owned(),
+            _ => commit.to_string(),
+        })
     }
 
     async fn resolve(&self, _recipe: &Recipe, _log: &LogSink) -> Result<CommitId, BuildError> {

@@ -15,8 +15,9 @@ use tokio::time::timeout;
 
 use super::ingress::MemoryIngress;
 use super::simulation::{directory, simulate, write_to};
+use crate::config::WebhookSettings;
 use crate::fence::Fence;
-use crate::ingress_client::{IngressClient, IngressConnection};
+use crate::ingress_client::{IngressClient, IngressConnection, RecordedApps, webhook_routes};
 use crate::names::Names;
 
 fn part(app: &str) -> AppRoutes {
@@ -28,6 +29,7 @@ async fn client_after(
     served: &[&str],
     on_record: &[&str],
     deleted: &[&str],
+    own: Option<AppRoutes>,
 ) -> (TempDir, MemoryIngress, IngressClient) {
     let dir = directory();
     let store = Store::open(&DataDir::open(dir.path().join("data")).unwrap()).unwrap();
@@ -43,9 +45,8 @@ async fn client_after(
     let client = IngressClient::start(
         http,
         Box::new(ingress.clone()),
-        &on_record,
-        &deleted,
-        &BTreeSet::new(),
+        own,
+        RecordedApps { on_record: &on_record, removed: &deleted, being_deleted: &BTreeSet::new() },
         Arc::new(fence),
         stop,
     )
@@ -54,7 +55,7 @@ async fn client_after(
 }
 
 async fn client(served: &[&str], on_record: &[&str]) -> (TempDir, MemoryIngress, IngressClient) {
-    client_after(served, on_record, &[]).await
+    client_after(served, on_record, &[], None).await
 }
 
 /// The routes of each app in the newest table.
@@ -79,12 +80,32 @@ fn an_app_that_has_not_submitted_its_routes_keeps_those_of_the_ingress() {
 #[test]
 fn only_a_deleted_app_loses_its_routes_and_one_without_a_record_keeps_them() {
     simulate(async {
-        let (_dir, ingress, client) = client_after(&["a", "deleted", "newer"], &["a"], &["deleted"]).await;
+        let (_dir, ingress, client) = client_after(&["a", "deleted", "newer"], &["a"], &["deleted"], None).await;
         client.set(part("a")).await.unwrap();
         assert_eq!(newest(&ingress), [part("a"), part("newer")]);
         assert_eq!(client.unknown().into_keys().collect::<Vec<_>>(), ["newer"]);
         client.forget("newer").await;
         assert_eq!(newest(&ingress), [part("a")]);
+    });
+}
+
+#[test]
+fn the_routes_of_webhooks_lead_to_the_newest_process_or_are_removed() {
+    simulate(async {
+        let routes = |port: u16| {
+            webhook_routes(&WebhookSettings {
+                host: "hooks.example.com".into(),
+                listener: ([127, 0, 0, 1], port).into(),
+            })
+        };
+        let earlier = routes(1).app;
+        for own in [Some(routes(2)), None] {
+            let (_dir, ingress, client) = client_after(&["a", &earlier], &["a"], &[], own.clone()).await;
+            client.set(part("a")).await.unwrap();
+            let expected: Vec<_> = [part("a")].into_iter().chain(own).collect();
+            assert_eq!(newest(&ingress), expected);
+            assert!(client.unknown().is_empty());
+        }
     });
 }
 
