@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use app_spec::{AppSpec, GitSource, RepoAddress, Source};
+use app_spec::{AppSpec, GitSource, RepositoryKey, Source};
 use source::{WORKING_COPY_BRANCH, WorkingCopy};
 
 use crate::args::Dev;
@@ -118,28 +118,18 @@ fn use_working_copy(spec: &mut AppSpec, remotes: &[String], address: &str) -> an
     spec.change_sources(&mut |source| {
         let (repository, _) = source.repository()?;
         here.iter().any(|it| is_same_repository(it, &repository)).then(|| {
-            Source::Git(GitSource { repo_clone_url: address.to_owned(), branch: Some(WORKING_COPY_BRANCH.to_owned()) })
+            Source::Git(GitSource {
+                repo_clone_url: address.to_owned(),
+                branch: Some(WORKING_COPY_BRANCH.to_owned()),
+                ..GitSource::default()
+            })
         })
     });
     Ok(())
 }
 
-/// Whether two clone addresses name the same repository, by https or ssh.
 fn is_same_repository(a: &str, b: &str) -> bool {
-    let place = |address: &str| {
-        let host = match RepoAddress::parse(address).ok()? {
-            RepoAddress::Http { host, .. } | RepoAddress::Ssh { host, .. } => host.to_ascii_lowercase(),
-            RepoAddress::Local { path } => return Some((String::new(), path)),
-        };
-        let (_, after) = address.split_at(address.to_ascii_lowercase().find(&host)? + host.len());
-        let path = after.trim_start_matches(':').trim_start_matches(|it: char| it.is_ascii_digit());
-        let path = path.trim_matches('/').trim_end_matches(".git").to_ascii_lowercase();
-        Some((host, path))
-    };
-    match (place(a), place(b)) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
-    }
+    RepositoryKey::of(a).is_some_and(|key| RepositoryKey::of(b) == Some(key))
 }
 
 #[cfg(test)]
@@ -156,23 +146,6 @@ mod tests {
             ("a-very-long-name-of-a-directory-here", "a-very-long-name-of-a-direct-dev"),
         ] {
             assert_eq!(named_after(base), name);
-        }
-    }
-
-    #[test]
-    fn addresses_of_one_repository_are_recognized() {
-        let all = [
-            "https://github.com/acme/shop.git",
-            "https://github.com/acme/shop",
-            "https://GitHub.com/Acme/shop/",
-            "git@github.com:acme/shop.git",
-            "ssh://git@github.com:22/acme/shop.git",
-        ];
-        for one in all {
-            assert!(is_same_repository(all[0], one), "{one}");
-        }
-        for other in ["https://github.com/acme/shop2", "https://gitlab.com/acme/shop", "/srv/shop.git", ""] {
-            assert!(!is_same_repository(all[0], other), "{other}");
         }
     }
 
