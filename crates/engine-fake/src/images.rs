@@ -51,11 +51,20 @@ impl World {
     }
 
     /// What the registry has under a tag now.
-    pub(super) fn registry_digest(&self, reference: &str) -> Result<String, EngineError> {
-        self.registry.get(reference).map(|(id, _)| id.clone()).ok_or_else(|| {
-            let cause = "the registry does not have it".to_owned();
-            EngineError::RegistryQueryFailed { reference: reference.to_owned(), cause }
-        })
+    pub(super) fn registry_digest(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<String, EngineError> {
+        let failed = |cause: &str| {
+            let (reference, cause) = (reference.to_owned(), cause.to_owned());
+            EngineError::RegistryQueryFailed { reference, cause }
+        };
+        if self.registry_logins.get(reference::host(reference)).is_some_and(|wanted| login != Some(wanted)) {
+            return Err(failed("authentication required"));
+        }
+        let found = self.registry.get(reference).map(|(id, _)| id.clone());
+        found.ok_or_else(|| failed("the registry does not have it"))
     }
 
     pub(super) fn pull(&mut self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError> {

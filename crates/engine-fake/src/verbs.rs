@@ -364,8 +364,8 @@ impl Engine for FakeEngine {
         self.perform(Verb::ImageDigest, reference, |world| Ok(world.digest_of(reference))).await
     }
 
-    async fn registry_digest(&self, reference: &str) -> Result<String, EngineError> {
-        self.perform(Verb::RegistryDigest, reference, |world| world.registry_digest(reference)).await
+    async fn registry_digest(&self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError> {
+        self.perform(Verb::RegistryDigest, reference, |world| world.registry_digest(reference, login)).await
     }
 
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {

@@ -287,8 +287,8 @@ async fn an_image_has_a_digest_for_each_repository_whose_registry_has_it() {
     let digest = format!("app@{id}");
     fake.tag("app:1", "mine/app:7").await.unwrap();
     assert_eq!(fake.image_digest("app:1").await.unwrap().as_ref(), Some(&digest));
-    assert_eq!(fake.registry_digest("app:1").await.unwrap(), id);
-    assert!(fake.registry_digest("mine/app:7").await.is_err());
+    assert_eq!(fake.registry_digest("app:1", None).await.unwrap(), id);
+    assert!(fake.registry_digest("mine/app:7", None).await.is_err());
     assert_eq!(fake.image_digest("mine/app:7").await.unwrap(), None, "it was never pushed under this name");
     fake.remove_image_by_hand(&id);
     assert_eq!(fake.image_digest("app:1").await.unwrap(), None);

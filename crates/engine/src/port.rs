@@ -496,8 +496,9 @@ pub trait Engine: Send + Sync + 'static {
     /// `NAME@sha256:…`, under which a registry has the local image with this tag. `None` if the image was built here and
     /// never pushed, or if the engine does not have it.
     async fn image_digest(&self, reference: &str) -> Result<Option<String>, EngineError>;
-    /// `sha256:…`, which this tag names in its registry now. Nothing is pulled. Errors: [`EngineError::RegistryQueryFailed`].
-    async fn registry_digest(&self, reference: &str) -> Result<String, EngineError>;
+    /// `sha256:…`, which this tag names in its registry now. Nothing is pulled. `login`: for the registry. Errors:
+    /// [`EngineError::RegistryQueryFailed`].
+    async fn registry_digest(&self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError>;
     /// The defaults of a local image. Errors: [`EngineError::ImageMissing`] if the engine does not have it.
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError>;
     /// Pulls an image by tag or digest, and returns its id. `login`: for its registry. Errors:

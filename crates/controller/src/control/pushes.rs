@@ -11,7 +11,7 @@ use futures::FutureExt;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::push::{Comparison, Finding, Obstacle, Past, compare, obstacle, to_deploy};
 use rollout::queue::Request;
-use rollout::sources::build_args;
+use rollout::sources::build_variables;
 use source::{CommitId, GitRef, RepoUrl, Selection};
 use store::records::{Actor, App, Deployment};
 use tokio::sync::{Semaphore, oneshot};
@@ -23,6 +23,7 @@ use crate::app::DeployRequest;
 use crate::build_hints::build_hints;
 use crate::error::ControlError;
 use crate::redact::Secrets;
+use crate::registries;
 use crate::supervise::{Backoff, lock};
 use crate::view::{AuditDraft, Caller};
 
@@ -247,11 +248,17 @@ impl Controller {
     /// Looks up the newest version of each source that is deployed on push. Errors: one could not be looked up.
     async fn look_up(&self, spec: &AppSpec, past: &[Past], asks_registries: bool) -> Result<Sources, String> {
         let mut sources = Sources { findings: Vec::new(), heads: BTreeMap::new() };
+        let logins = match asks_registries {
+            true => registries::logins(&self.0.shared.store).await.map_err(|error| error.to_string())?,
+            false => BTreeMap::new(),
+        };
         let mut looked_up: BTreeMap<(String, Option<String>), (RepoUrl, CommitId)> = BTreeMap::new();
         for component in spec.components().filter(|it| it.source().deploys_on_push()) {
             let name = ComponentName::from(component.name());
             if let Some(image) = component.source().image().filter(|_| asks_registries) {
-                let newest = self.0.shared.engine.registry_digest(&app_spec::image_reference(image)).await;
+                let login = registries::login_for(image, &logins)?;
+                let reference = app_spec::image_reference(image);
+                let newest = self.0.shared.engine.registry_digest(&reference, login.as_ref()).await;
                 let newest = newest.map_err(|error| error.to_string())?;
                 let finding = match compare(&name, &newest, past) {
                     Comparison::Known { deployment, failed } => Finding::Known { deployment, failed },
@@ -313,8 +320,8 @@ impl Controller {
 
     /// Identifies what a build of the component reads at a commit.
     async fn content(&self, spec: &AppSpec, it: Component<'_>, repo: &RepoUrl, commit: &CommitId) -> Option<String> {
-        let (args, _) = build_args(spec, &it.name().into(), &Facts::default());
-        let (common, hints) = it.common().zip(build_hints(spec, it, &args, &spec.name))?;
+        let variables = build_variables(spec, &it.name().into(), &Facts::default());
+        let (common, hints) = it.common().zip(build_hints(spec, it, &variables, &spec.name))?;
         let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref()).ok()?;
         self.0.shared.image_builder.content(repo, commit, &selection, &hints).await.ok()
     }

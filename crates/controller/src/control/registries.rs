@@ -40,7 +40,7 @@ impl Controller {
             audit.set_subject(&login.host);
         }
         let added = view(login.clone());
-        self.commit_audited(Change::HostLogin(login), caller).await?;
+        self.commit_audited(vec![Change::HostLogin(login)], caller).await?;
         Ok(added)
     }
 
@@ -62,7 +62,7 @@ impl Controller {
         if let Some(audit) = &caller.audit {
             audit.set_subject(&host);
         }
-        self.commit_audited(Change::ForgetHostLogin(LoginKind::Registry, host), caller).await?;
+        self.commit_audited(vec![Change::ForgetHostLogin(LoginKind::Registry, host)], caller).await?;
         Ok(found)
     }
 }

@@ -33,9 +33,13 @@ impl DockerEngine {
         Ok(digests.into_iter().find(|it| reference::short_repository(it) == repository))
     }
 
-    pub(super) async fn digest_in_registry(&self, reference: &str) -> Result<String, EngineError> {
+    pub(super) async fn digest_in_registry(
+        &self,
+        reference: &str,
+        login: Option<&RegistryLogin>,
+    ) -> Result<String, EngineError> {
         let failed = |cause: String| EngineError::RegistryQueryFailed { reference: reference.to_owned(), cause };
-        let asked = self.docker.inspect_registry_image(reference, None);
+        let asked = self.docker.inspect_registry_image(reference, login.map(|it| credentials(reference, it)));
         match self.call("registry_digest", STALL_DEADLINE, asked).await {
             Ok(found) => found.descriptor.digest.ok_or_else(|| failed("its answer has no digest".into())),
             // The engine answers for the registry: every status may be the registry's.
@@ -66,12 +70,7 @@ impl DockerEngine {
         if let Some(tag) = tag {
             options = options.tag(tag);
         }
-        let credentials = login.map(|login| DockerCredentials {
-            username: Some(login.username.clone()),
-            password: Some(login.password.expose().to_owned()),
-            serveraddress: Some(reference::host(reference).to_owned()),
-            ..DockerCredentials::default()
-        });
+        let credentials = login.map(|it| credentials(reference, it));
         let mut progress = self.docker.create_image(Some(options.build()), None, credentials);
         let failed = |cause: String| failure::pull_failure(reference, cause, login);
         loop {
@@ -128,5 +127,14 @@ impl DockerEngine {
             Err(error) if failure::status(&error) == Some(404) => Ok(Changed::AlreadySo),
             Err(error) => Err(failure::conflict(&format!("image {reference}"), error)),
         }
+    }
+}
+
+fn credentials(reference: &str, login: &RegistryLogin) -> DockerCredentials {
+    DockerCredentials {
+        username: Some(login.username.clone()),
+        password: Some(login.password.expose().to_owned()),
+        serveraddress: Some(reference::host(reference).to_owned()),
+        ..DockerCredentials::default()
     }
 }

@@ -291,8 +291,8 @@ impl Engine for DockerEngine {
         self.digest_of(reference).await
     }
 
-    async fn registry_digest(&self, reference: &str) -> Result<String, EngineError> {
-        self.digest_in_registry(reference).await
+    async fn registry_digest(&self, reference: &str, login: Option<&RegistryLogin>) -> Result<String, EngineError> {
+        self.digest_in_registry(reference, login).await
     }
 
     async fn image_defaults(&self, image: &str) -> Result<ImageDefaults, EngineError> {

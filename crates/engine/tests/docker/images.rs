@@ -56,7 +56,7 @@ async fn a_registry_that_does_not_answer_is_named_with_the_cause() {
     let world = World::new().await;
     // Nothing listens on that port of the engine's host.
     let reference = "127.0.0.1:1/nothing:1";
-    let error = world.engine.registry_digest(reference).await.unwrap_err();
+    let error = world.engine.registry_digest(reference, None).await.unwrap_err();
     assert!(matches!(&error, EngineError::RegistryQueryFailed { cause, .. } if !cause.is_empty()), "{error}");
     assert!(error.to_string().contains(reference) && !error.is_transient(), "{error}");
 }
