@@ -41,8 +41,8 @@ pub(crate) fn not_yet(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
 fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> {
     let Source::Image(image) = component.source() else { return None };
     let unnamed = image.registry_type == Some(RegistryType::Docr) && image.registry.is_none();
-    let reason = "Boatyard does not know the account's registry, and images are pulled without logging in; push the image to \
-                  a public registry, or build it from git";
+    let reason = "Boatyard does not know the account's registry; write its name as `registry`, and add a login with \
+                  `boatyard registries add registry.digitalocean.com`";
     unnamed.then(|| capability::not_yet(&format!("{path}.image.registry_type"), reason))
 }
 
