@@ -233,7 +233,7 @@ async fn other_deliveries_deploy_nothing_and_the_answer_says_why() {
     }
     assert_eq!(deployments(&at, &app).await, 1);
 
-    // A push that a stranger recorded is delivered once, also if serve is killed in between.
+    // A delivery is carried out once, also if serve is killed in between.
     assert_eq!(deliver(&at, &webhook, Kind::GitHub, "push-2", &good).await.0, 202);
     let delivery = newest_delivery(&at, &webhook).await;
     at.wait_active(&app, delivery["apps"][0]["deployment_id"].as_str().unwrap()).await.unwrap();
@@ -257,7 +257,7 @@ async fn other_deliveries_deploy_nothing_and_the_answer_says_why() {
     assert_eq!(other, same.as_str());
     assert_eq!(deployments(&at, &app).await, 2);
 
-    // The list shows all of this, and a removed webhook is a stranger's.
+    // The list shows all of this, and a removed webhook is unknown.
     let listed = run_cli(&at, &["webhooks", "list"]).await.out;
     for words in ["forge", "already", "the push is to acme/shop@dev", &same] {
         assert_eq!(listed.contains(words), words != "already", "{words}: {listed}");

@@ -23,8 +23,9 @@ use web::Stop;
 const MAX_BODY_BYTES: usize = 5 * 1024 * 1024;
 /// How long a delivery may take to arrive. GitHub gives up after 10 s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// How many deliveries are in memory at once. Our choice.
-const AT_ONCE: usize = 8;
+/// How many deliveries are in memory at once, with at most 5 MiB each. Our choice: so many clients have to be slow before
+/// others wait.
+const AT_ONCE: usize = 32;
 
 #[derive(Clone)]
 struct Receiver {

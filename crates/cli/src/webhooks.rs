@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use crate::args::{Connection, Output, OutputFormat, Webhooks};
@@ -32,7 +32,11 @@ fn read_secret(file: &Path) -> anyhow::Result<String> {
     } else {
         text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
-    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    let secret = text.lines().next().unwrap_or_default().trim();
+    if secret.is_empty() {
+        bail!("{} has no secret in its first line", file.display());
+    }
+    Ok(secret.to_owned())
 }
 
 async fn add(
@@ -72,7 +76,7 @@ async fn list(client: &Client, output: &Output) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The newest deliveries of a webhook, newest first, one per line, each followed by what came of it.
+/// The newest deliveries of a webhook, newest first, one per line, each followed by its result.
 fn deliveries(webhook: &Value) -> Vec<String> {
     let text = |it: &Value, name: &str| it[name].as_str().unwrap_or_default().to_owned();
     let list = |it: &Value, name: &str| it[name].as_array().cloned().unwrap_or_default();

@@ -39,6 +39,12 @@ pub(crate) fn login_for(
 
 /// The host of a registry as people write it: with a port if it is not the usual one, without a path. Errors: a sentence.
 pub(crate) fn parse_host(text: &str) -> Result<String, String> {
+    // The text before the sign may be a login, which no message repeats.
+    if text.contains('@') {
+        return Err(
+            "the host of a registry has no login in it. Write it as in the name of an image, such as ghcr.io".into()
+        );
+    }
     let lower = text.trim().to_ascii_lowercase();
     let host = lower.strip_prefix("https://").unwrap_or(&lower).trim_end_matches('/');
     let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));

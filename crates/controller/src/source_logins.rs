@@ -15,7 +15,7 @@ use crate::view::{SourceLoginView, SourceProtocol};
 const MAX_SECRET: usize = 16 * 1024;
 const MAX_USER: usize = 256;
 
-/// The ssh host keys that hosts publish, so that nobody has to compare them by hand.
+/// The ssh host keys that hosts publish, so that users need not compare them by hand.
 const PUBLISHED: [(&str, [&str; 3]); 3] = [
     // https://docs.github.com/en/authentication/keeping-your-account-and-data-secure/githubs-ssh-key-fingerprints
     (

@@ -26,7 +26,7 @@ pub(crate) use payload::{Content, Report};
 /// At most one line about refused deliveries is logged in this time.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// The webhooks on record, in memory, so that a stranger's request reads nothing from the disk.
+/// The webhooks on record, in memory, so that a request of an unauthenticated client reads nothing from the disk.
 pub(crate) struct Webhooks {
     known: Mutex<BTreeMap<String, Webhook>>,
     /// For names that no webhook has, so that a request takes as long as for one with a wrong signature.
@@ -115,7 +115,7 @@ impl Webhooks {
         }
         if refused.logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
             refused.logged = Some(Instant::now());
-            // A stranger chose the other names.
+            // Unauthenticated clients chose the other names.
             let webhook = if is_known { name } else { "unknown" };
             warn!(
                 webhook,

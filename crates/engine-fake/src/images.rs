@@ -78,6 +78,10 @@ impl World {
             let cause = "authentication required".to_owned();
             return Err(EngineError::PullFailed { reference: reference.to_owned(), problem, cause });
         }
+        if self.pulls_are_limited {
+            let (problem, cause) = (PullProblem::RateLimited, "too many requests".to_owned());
+            return Err(EngineError::PullFailed { reference: reference.to_owned(), problem, cause });
+        }
         let by_digest = reference.split_once('@').and_then(|(repository, digest)| {
             let mut pushed = self.registry.iter();
             pushed.find(|(it, (id, _))| id == digest && is_in(it, repository)).map(|(_, image)| image)

@@ -77,6 +77,11 @@ impl FakeEngine {
         self.change(|world| drop(world.registry_logins.insert(host.to_owned(), login)));
     }
 
+    /// Whether registries refuse pulls because there were too many. They still say which image a tag names.
+    pub fn limit_pulls(&self, limited: bool) {
+        self.change(|world| world.pulls_are_limited = limited);
+    }
+
     /// Moves a tag in its registry to another image with this content. The local image stays. Returns the digest.
     pub fn push_image(&self, reference: &str, content: &str, behaviour: Behaviour) -> String {
         self.change(|world| world.push_image(reference, content, behaviour))

@@ -28,6 +28,7 @@ pub(super) struct World {
     pub registry: BTreeMap<String, (String, Behaviour)>,
     /// The logins that registries ask for, by host.
     pub registry_logins: BTreeMap<String, RegistryLogin>,
+    pub pulls_are_limited: bool,
     pub builds: crate::build::Builds,
     pub foreign: BTreeMap<String, Foreign>,
     /// Ids of containers whose original name the port knows. A new process knows none until it lists containers or a
@@ -65,6 +66,7 @@ impl World {
             images: BTreeMap::new(),
             registry: BTreeMap::new(),
             registry_logins: BTreeMap::new(),
+            pulls_are_limited: false,
             builds: Default::default(),
             foreign: BTreeMap::new(),
             remembered: BTreeSet::new(),

@@ -11,7 +11,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text. Only for whom it is meant: the engine, or a registry.
+    /// The text. Pass it only to the engine or to a registry.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -52,17 +52,18 @@ pub enum WorkingCopyError {
 
 impl WorkingCopy {
     /// Opens the working copy around `directory`: the root of its repository, or `directory` itself if it belongs to none.
-    /// `snapshots` is where the repository for the files is made, in place of an older one.
-    pub fn open(directory: &Path, snapshots: &Path) -> Result<Self, WorkingCopyError> {
+    /// `snapshots` is the repository for the files. It is made if there is none, or if the old one has grown large.
+    /// `left_out`: files that are not recorded.
+    pub fn open(directory: &Path, snapshots: &Path, left_out: &[PathBuf]) -> Result<Self, WorkingCopyError> {
         let directory = directory.canonicalize().map_err(io_error(directory))?;
         let own = Repository::discover(&directory).ok();
         let root = own.as_ref().and_then(|it| it.workdir()?.canonicalize().ok()).unwrap_or(directory);
         let lock = locked(snapshots)?;
-        if snapshots.exists() {
-            // It has the files of every earlier snapshot.
+        // It has the files of every earlier snapshot.
+        if size_of(&snapshots.join("objects")) > MAX_SIZE {
             fs::remove_dir_all(snapshots).map_err(io_error(snapshots))?;
         }
-        let snapshots = new_repository(snapshots, &root, own.as_ref()).map_err(git_error(&root))?;
+        let snapshots = repository(snapshots, &root, own.as_ref(), left_out).map_err(git_error(&root))?;
         Ok(Self { root, own, snapshots, _lock: lock })
     }
 
@@ -82,7 +83,7 @@ impl WorkingCopy {
     }
 
     /// Records the files as they are now as the only commit of [`WORKING_COPY_BRANCH`]: tracked ones, and untracked ones
-    /// that git does not ignore, except `.env`. Equal files give an equal tree. Files that did not change since the last call
+    /// that git does not ignore, except files with the name `.env`. Equal files give an equal tree. Files that did not change since the last call
     /// are not read again.
     pub fn record(&self) -> Result<TreeId, WorkingCopyError> {
         self.recorded().map_err(git_error(&self.root))
@@ -90,8 +91,12 @@ impl WorkingCopy {
 
     fn recorded(&self) -> Result<TreeId, git2::Error> {
         let mut index = self.snapshots.index()?;
-        index.add_all(["*"], IndexAddOption::DEFAULT, None)?;
+        // A directory with a repository of its own ends with a slash. The source worker reports what a submodule lacks.
+        let skips_repositories =
+            &mut |path: &Path, _: &[u8]| i32::from(path.as_os_str().as_encoded_bytes().ends_with(b"/"));
+        index.add_all(["*"], IndexAddOption::DEFAULT, Some(skips_repositories))?;
         index.update_all(["*"], None)?;
+        self.remove_ignored(&mut index)?;
         self.add_ignored_but_tracked(&mut index)?;
         index.write()?;
         let tree = index.write_tree()?;
@@ -102,6 +107,17 @@ impl WorkingCopy {
             self.snapshots.reference(&format!("refs/heads/{WORKING_COPY_BRANCH}"), commit, true, MESSAGE)?;
         }
         TreeId::parse(&tree.to_string()).map_err(|error| git2::Error::from_str(&error.to_string()))
+    }
+
+    /// A rule may be newer than the last snapshot, which has the files that it ignores.
+    fn remove_ignored(&self, index: &mut Index) -> Result<(), git2::Error> {
+        let paths: Vec<_> = index.iter().filter_map(|it| String::from_utf8(it.path).ok()).collect();
+        for path in paths {
+            if self.snapshots.is_path_ignored(&path)? {
+                index.remove_path(Path::new(&path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Git keeps tracking a file that a rule ignores.
@@ -128,6 +144,8 @@ impl WorkingCopy {
     }
 }
 
+/// The size in bytes from which a repository for files is made anew. Our choice: many snapshots of most projects.
+const MAX_SIZE: u64 = 2 * 1024 * 1024 * 1024;
 const MESSAGE: &str = "Files of the working copy";
 
 fn locked(snapshots: &Path) -> Result<File, WorkingCopyError> {
@@ -143,7 +161,20 @@ fn locked(snapshots: &Path) -> Result<File, WorkingCopyError> {
     }
 }
 
-fn new_repository(path: &Path, root: &Path, own: Option<&Repository>) -> Result<Repository, git2::Error> {
+/// The size of all files below a directory in bytes. What cannot be read does not count.
+fn size_of(directory: &Path) -> u64 {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|it| Some((it.path(), it.metadata().ok()?)))
+        .fold(0, |sum, (path, found)| sum + if found.is_dir() { size_of(&path) } else { found.len() })
+}
+
+fn repository(
+    path: &Path,
+    root: &Path,
+    own: Option<&Repository>,
+    left_out: &[PathBuf],
+) -> Result<Repository, git2::Error> {
     let mut options = RepositoryInitOptions::new();
     options.bare(true).external_template(false).initial_head(WORKING_COPY_BRANCH);
     let repository = Repository::init_opts(path, &options)?;
@@ -151,11 +182,17 @@ fn new_repository(path: &Path, root: &Path, own: Option<&Repository>) -> Result<
     repository.config()?.set_i32("core.looseCompression", 0)?;
     repository.set_workdir(root, false)?;
     // Secrets for development. A build must not copy them into an image.
-    repository.add_ignore_rule("/.env\n")?;
-    if let Some(own) = own
-        && let Ok(rules) = fs::read_to_string(own.path().join("info/exclude"))
-    {
-        repository.add_ignore_rule(&rules)?;
+    repository.add_ignore_rule(".env\n.env.local\n.env.*.local\n")?;
+    let left_out = left_out.iter().filter_map(|it| it.canonicalize().ok());
+    for file in left_out.filter_map(|it| Some(it.strip_prefix(root).ok()?.to_str()?.to_owned())) {
+        repository.add_ignore_rule(&format!("/{file}\n"))?;
+    }
+    let Some(own) = own else { return Ok(repository) };
+    let configured = own.config().and_then(|it| it.get_path("core.excludesFile")).ok();
+    for file in [Some(own.commondir().join("info/exclude")), configured].into_iter().flatten() {
+        if let Ok(rules) = fs::read_to_string(file) {
+            repository.add_ignore_rule(&rules)?;
+        }
     }
     Ok(repository)
 }
@@ -194,7 +231,7 @@ mod tests {
         }
 
         fn open(&self) -> WorkingCopy {
-            WorkingCopy::open(&self.root, &self.snapshots).unwrap()
+            WorkingCopy::open(&self.root, &self.snapshots, &[]).unwrap()
         }
     }
 
@@ -217,9 +254,18 @@ mod tests {
     fn a_snapshot_has_what_git_tracks_or_would_add() {
         let folder = Folder::new();
         let own = Repository::init(&folder.root).unwrap();
-        for path in
-            [".env", "app/.env.example", "kept.log", "other.log", "node_modules/a/b.js", "private/key", "src/a.js"]
-        {
+        for path in [
+            ".env",
+            "app/.env",
+            "app/.env.local",
+            "conf/dev.env",
+            "app/.env.example",
+            "kept.log",
+            "other.log",
+            "node_modules/a/b.js",
+            "private/key",
+            "src/a.js",
+        ] {
             folder.write(path, "1");
         }
         folder.write(".gitignore", "*.log\nnode_modules/\n");
@@ -228,7 +274,8 @@ mod tests {
         let mut index = own.index().unwrap();
         index.add_all(["kept.log"], IndexAddOption::FORCE, None).unwrap();
         index.write().unwrap();
-        let copy = WorkingCopy::open(&folder.root.join("src"), &folder.snapshots).unwrap();
+        let copy = WorkingCopy::open(&folder.root.join("src"), &folder.snapshots, &[folder.root.join("conf/dev.env")])
+            .unwrap();
         copy.record().unwrap();
         assert_eq!(paths(&copy), [".gitignore", "app/.env.example", "kept.log", "link", "src/a.js"]);
         assert_eq!(copy.root(), folder.root.canonicalize().unwrap());
@@ -253,13 +300,45 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_ignored_later_is_gone_also_for_the_next_process() {
+        let folder = Folder::new();
+        for path in ["a", "b", "app/secret"] {
+            folder.write(path, "1");
+        }
+        let copy = folder.open();
+        copy.record().unwrap();
+        folder.write(".gitignore", "secret\n");
+        copy.record().unwrap();
+        assert_eq!(paths(&copy), [".gitignore", "a", "b"]);
+        drop(copy);
+        folder.write(".gitignore", "b\n");
+        let copy = folder.open();
+        copy.record().unwrap();
+        assert_eq!(paths(&copy), [".gitignore", "a", "app/secret"]);
+    }
+
+    #[test]
+    fn repositories_inside_the_directory_are_left_out() {
+        let folder = Folder::new();
+        folder.write("a", "1");
+        Repository::init(folder.root.join("empty")).unwrap();
+        let inner = Repository::init(folder.root.join("inner")).unwrap();
+        folder.write("inner/b", "1");
+        let (tree, who) = (inner.index().unwrap().write_tree().unwrap(), Signature::now("a", "a@b").unwrap());
+        inner.commit(Some("HEAD"), &who, &who, "one", &inner.find_tree(tree).unwrap(), &[]).unwrap();
+        let copy = folder.open();
+        copy.record().unwrap();
+        assert_eq!(paths(&copy), ["a"]);
+    }
+
+    #[test]
     fn remotes_are_listed_and_a_second_process_is_refused() {
         let folder = Folder::new();
         let own = Repository::init(&folder.root).unwrap();
         own.remote("origin", "git@github.com:acme/shop.git").unwrap();
         let copy = folder.open();
         assert_eq!(copy.remotes(), ["git@github.com:acme/shop.git"]);
-        let error = WorkingCopy::open(&folder.root, &folder.snapshots).map(drop).unwrap_err();
+        let error = WorkingCopy::open(&folder.root, &folder.snapshots, &[]).map(drop).unwrap_err();
         assert!(matches!(error, WorkingCopyError::InUse { .. }), "{error}");
         drop(copy);
         folder.open().record().unwrap();

@@ -43,7 +43,7 @@ async fn a_restart_replaces_all_instances_or_those_of_one_component() {
 
     panel.go("/apps/shop").await.unwrap();
     choose(&panel, "Restart").await;
-    assert_eq!(browser.text(css("dialog h2")).await.unwrap(), "Restart or Deploy");
+    browser.until_shows(css("dialog h2"), "Restart or Deploy").await.unwrap();
     browser.until_shows(css("#plan"), "web: 2 instances, one at a time").await.unwrap();
     check(&panel).await;
     browser.click(button("Restart")).await.unwrap();

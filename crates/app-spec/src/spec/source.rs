@@ -127,6 +127,20 @@ impl Source {
         }
     }
 
+    /// The same source, without `deploy_on_push`.
+    pub fn without_deploy_on_push(&self) -> Source {
+        let mut source = self.clone();
+        match &mut source {
+            Source::Git(git) => git.deploy_on_push = false,
+            Source::Github(hosted) | Source::Gitlab(hosted) | Source::Bitbucket(hosted) => {
+                hosted.deploy_on_push = false
+            }
+            Source::Image(image) => image.deploy_on_push = None,
+            Source::Missing => {}
+        }
+        source
+    }
+
     /// The name of the field that gave the source, for example `github`. Empty if there is no source.
     pub fn field(&self) -> &'static str {
         match self {

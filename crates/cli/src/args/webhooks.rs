@@ -22,7 +22,7 @@ pub enum Webhooks {
         #[command(flatten)]
         output: Output,
     },
-    /// List webhooks with what was delivered last, and what came of it
+    /// List webhooks with their newest deliveries and the results
     #[command(visible_alias = "ls")]
     List {
         #[command(flatten)]

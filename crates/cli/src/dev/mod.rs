@@ -5,19 +5,20 @@ mod spec;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context, anyhow, bail};
 use app_spec::AppSpec;
 use chrono::{DateTime, Utc};
 use data_dir::DataDir;
 use present::Deployment;
 use serde_json::{Value, json};
 use source::{TreeId, WorkingCopy, WorkingCopyError};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
 use crate::args::{Connection, Dev};
 use crate::client::{Client, path_segment};
 use crate::discover;
-use crate::exit::{Exit, UsageError};
+use crate::exit::{self, Exit, UsageError};
 use crate::output;
 use crate::spec::file::Written;
 use crate::spec::{prompt, request_json};
@@ -27,6 +28,8 @@ use crate::watch::{self, read_deployment};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Editors and checkouts write several files. A deployment starts once nothing has changed for this long.
 const SETTLED_AFTER: Duration = Duration::from_millis(100);
+/// How often the files may be unreadable in a row before that is mentioned: a file may vanish while it is read.
+const MENTION_AFTER: u32 = 5;
 /// How long to follow one deployment. Its own deadlines are much shorter.
 const DEPLOYMENT_LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
 
@@ -40,8 +43,16 @@ pub async fn run(options: Dev, connection: &Connection) -> anyhow::Result<Exit> 
     let directory = spec::canonical(&options.directory)?;
     let written = spec::file(&options).map(|it| Written::read(&it)).transpose()?;
     let name = spec::app_name(&options, written.as_ref())?;
-    let repository = repository(&connection.data_dir()?, &name, &directory);
-    let copy = WorkingCopy::open(&directory, &repository)?;
+    let data_dir = connection.data_dir()?;
+    let repository = repository(&data_dir, &name, &directory);
+    let copy = WorkingCopy::open(&directory, &repository, &options.env_file)?;
+    if data_dir.canonicalize().is_ok_and(|it| it.starts_with(copy.root())) {
+        bail!(
+            "the data directory {} is in {}, so images would contain its secrets",
+            data_dir.display(),
+            copy.root().display()
+        );
+    }
     let mut spec = spec::load(&options, written, &name, &copy, &repository)?;
     prompt(&mut spec)?;
     let mut session = Session { client, name, spec, copy, repository, exists: false };
@@ -67,21 +78,31 @@ struct Session {
 
 impl Session {
     async fn run(&mut self, watches: bool) -> anyhow::Result<Exit> {
+        // It also gets a Ctrl-C between two waits.
+        let mut interrupts = signal(SignalKind::interrupt()).context("cannot listen to Ctrl-C")?;
         let mut began = Instant::now();
-        let mut tree = self.record()?;
+        let mut tree = self.first_record().await?;
         loop {
             let recorded = began.elapsed();
-            let exit = self.deploy(began, recorded).await?;
+            let exit = match self.deploy(began, recorded).await {
+                Err(error) if watches && self.exists => {
+                    output::error(&exit::chain(&error));
+                    Exit::of(&error)
+                }
+                ended => ended?,
+            };
             if !watches || exit == Exit::Detached {
                 self.explain_what_stays();
                 return Ok(exit);
             }
             output::note(&format!("Watching {}. Press Ctrl-C to end.", self.copy.root().display()));
-            let Some(changed) = self.changed(&tree).await? else {
-                self.explain_what_stays();
-                return Ok(exit);
+            (began, tree) = tokio::select! {
+                changed = self.changed(&tree) => changed,
+                _ = interrupts.recv() => {
+                    self.explain_what_stays();
+                    return Ok(exit);
+                }
             };
-            (began, tree) = changed;
         }
     }
 
@@ -95,32 +116,48 @@ impl Session {
         tokio::task::block_in_place(|| self.copy.record())
     }
 
-    /// Waits for a change. Returns when it was seen, and the files after it; `None` after Ctrl-C.
-    async fn changed(&self, before: &TreeId) -> anyhow::Result<Option<(Instant, TreeId)>> {
-        let wait = async {
-            let mut seen: Option<(Instant, TreeId)> = None;
-            loop {
-                let looked = Instant::now();
-                // A file may vanish while it is read.
-                let now = self.record().ok();
-                let pause = match (now, &seen) {
-                    (Some(now), Some((_, last))) if now == *last => return Ok(seen.take()),
-                    (Some(now), None) if now != *before => {
-                        seen = Some((looked, now));
-                        SETTLED_AFTER
-                    }
-                    (Some(now), Some((since, _))) => {
-                        seen = Some((*since, now));
-                        SETTLED_AFTER
-                    }
-                    (_, _) => LOOK_EVERY,
-                };
-                sleep(pause.max(looked.elapsed() * 9)).await;
+    /// Records the files at the start. A file that changes meanwhile is no reason to give up.
+    async fn first_record(&self) -> Result<TreeId, WorkingCopyError> {
+        for _ in 1..MENTION_AFTER {
+            if let Ok(tree) = self.record() {
+                return Ok(tree);
             }
-        };
-        tokio::select! {
-            changed = wait => changed,
-            _ = tokio::signal::ctrl_c() => Ok(None),
+            sleep(LOOK_EVERY).await;
+        }
+        self.record()
+    }
+
+    /// Waits for a change. Returns when it was seen, and the files after it.
+    async fn changed(&self, before: &TreeId) -> (Instant, TreeId) {
+        let mut failures = 0;
+        let mut seen: Option<(Instant, TreeId)> = None;
+        loop {
+            let looked = Instant::now();
+            let recorded = self.record();
+            failures = if recorded.is_err() { failures + 1 } else { 0 };
+            let pause = match (recorded, seen.take()) {
+                (Ok(now), Some((since, last))) if now == last => return (since, now),
+                (Ok(now), Some((since, _))) => {
+                    seen = Some((since, now));
+                    SETTLED_AFTER
+                }
+                (Ok(now), None) if now != *before => {
+                    seen = Some((looked, now));
+                    SETTLED_AFTER
+                }
+                (Ok(_), None) => LOOK_EVERY.max(looked.elapsed() * 9),
+                (Err(error), last) => {
+                    seen = last;
+                    if failures == MENTION_AFTER {
+                        output::error(&format!(
+                            "{}. Nothing is deployed until this is put right",
+                            exit::chain(&error.into())
+                        ));
+                    }
+                    LOOK_EVERY
+                }
+            };
+            sleep(pause).await;
         }
     }
 

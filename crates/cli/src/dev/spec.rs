@@ -27,6 +27,11 @@ pub fn file(options: &Dev) -> Option<PathBuf> {
 /// The name of the app. It differs from that of the spec, so that `dev` never changes an app that people use.
 pub fn app_name(options: &Dev, written: Option<&Written>) -> anyhow::Result<String> {
     if let Some(name) = &options.name {
+        let is_inside = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-';
+        if name.is_empty() || !name.chars().all(is_inside) {
+            let message = format!("--name {name:?}: the name of an app has only lower-case letters, digits and dashes");
+            return Err(UsageError(message).into());
+        }
         return Ok(name.clone());
     }
     if let Some(written) = written {
@@ -64,6 +69,8 @@ pub fn load(
                 output::note("The domains of the spec are left out: they belong to the app that people use.");
                 spec.domains.clear();
             }
+            // A push to another repository would deploy half-saved files.
+            spec.change_sources(&mut |source| source.deploys_on_push().then(|| source.without_deploy_on_push()));
             written.check()?;
             written.parsed.spec
         }

@@ -6,7 +6,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use app_spec::{AppSpec, Component, Facts};
+use app_spec::{AppSpec, Component, Facts, ImageSource};
+use engine::RegistryLogin;
 use futures::FutureExt;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::push::{Comparison, Finding, Obstacle, Past, compare, obstacle, to_deploy};
@@ -36,10 +37,10 @@ const ATTEMPTS_AFTER_FAILURES: u32 = 8;
 /// The first pause between two attempts. It doubles up to [`LONGEST_PAUSE`].
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(80);
-/// Deadline for looking up one branch.
+/// Deadline for looking up one branch or tag.
 const WITHIN: Duration = Duration::from_secs(120);
-/// How many deployments are compared with the source. Our choice: the newest ones decide.
-const COMPARED: u64 = 50;
+/// How many deployments are compared with the source: all that stay on record.
+const COMPARED: u64 = 100;
 
 /// Apps that are looked at. One look at a time for each app, and one more for all reasons that arrive meanwhile.
 pub(crate) struct Pushes {
@@ -75,6 +76,8 @@ pub(super) enum Cause {
     },
     /// The interval is over.
     Poll,
+    /// `serve` started, and deliveries may have been lost before.
+    Start,
 }
 
 /// What a look at an app found.
@@ -93,14 +96,25 @@ struct Sources {
     findings: Vec<(ComponentName, Finding)>,
     /// The newest versions.
     heads: BTreeMap<ComponentName, String>,
+    /// Why a tag could not be looked up. The other sources count all the same.
+    failure: Option<String>,
 }
 
 impl Controller {
-    /// Continues what a process that was killed had not finished.
+    /// Continues what a process that was killed had not finished, and looks once for pushes while no process ran: hosts do not
+    /// repeat what they could not deliver.
     pub(crate) async fn resume_deliveries(&self) {
-        match self.0.shared.store.open_deliveries().await {
+        let store = &self.0.shared.store;
+        match store.open_deliveries().await {
             Ok(open) => open.into_iter().for_each(|it| self.look_because_of(it)),
             Err(error) => warn!(%error, "deliveries of webhooks cannot be read; push again, or deploy by hand"),
+        }
+        if self.0.shared.config.webhooks.is_none() {
+            return;
+        }
+        match store.app_ids().await {
+            Ok(apps) => apps.iter().for_each(|app| self.look_later(app, Reason { cause: Cause::Start, reply: None })),
+            Err(error) => warn!(%error, "apps cannot be read; what was pushed meanwhile is found by the next push"),
         }
     }
 
@@ -174,17 +188,22 @@ impl Controller {
             let found = self.sources_of(app, asks_registries).await;
             let is_last = |attempts| expected.is_empty() || attempt >= attempts;
             match found {
-                Ok((record, Ok(sources))) => {
+                Ok(None) => return Looked::Nothing { why: "the app does not exist any more".into() },
+                Ok(Some((record, Ok(sources)))) => {
                     let has_come = expected.iter().any(|commit| sources.heads.values().any(|head| head == commit));
                     let new = to_deploy(&sources.findings);
                     if !new.is_empty() {
                         return self.deploy_new(&record, &sources, new, reasons).await;
                     }
-                    if has_come || is_last(ATTEMPTS) {
-                        return Looked::Nothing { why: why_nothing(&record.name, &sources) };
+                    match sources.failure {
+                        Some(why) if is_last(ATTEMPTS_AFTER_FAILURES) => return Looked::Failed { why },
+                        None if has_come || is_last(ATTEMPTS) => {
+                            return Looked::Nothing { why: why_nothing(&record.name, &sources) };
+                        }
+                        _ => {}
                     }
                 }
-                Ok((_, Err(why))) => return Looked::Nothing { why },
+                Ok(Some((_, Err(why)))) => return Looked::Nothing { why },
                 Err(why) if is_last(ATTEMPTS_AFTER_FAILURES) => return Looked::Failed { why },
                 Err(_) => {}
             }
@@ -193,13 +212,17 @@ impl Controller {
         }
     }
 
-    /// The app with what its sources have, or why they do not matter now. Errors: they could not be looked up.
-    async fn sources_of(&self, app: &AppId, asks_registries: bool) -> Result<(App, Result<Sources, String>), String> {
+    /// The app with what its sources have, or why they do not matter now; `None` if it does not exist any more. Errors: they
+    /// could not be looked up.
+    async fn sources_of(
+        &self,
+        app: &AppId,
+        asks_registries: bool,
+    ) -> Result<Option<(App, Result<Sources, String>)>, String> {
         let shared = &self.0.shared;
         let failed = |error: store::StoreError| error.to_string();
-        let gone = || "the app does not exist any more".to_owned();
         let Some(state) = shared.store.app_state(app).await.map_err(failed)?.filter(|it| !it.app.deleting) else {
-            return Err(gone());
+            return Ok(None);
         };
         let spec = self.read_spec(&state, &state.app.spec).map_err(|error| error.to_string())?;
         let (deployments, _) = shared.store.deployments(app, 0, COMPARED).await.map_err(failed)?;
@@ -208,20 +231,22 @@ impl Controller {
         let past: Vec<_> = deployments.iter().map(|it| self.past(it)).collect();
         match obstacle(pinned, &past) {
             Some(Obstacle::Pinned(number)) => {
-                return Ok((state.app.clone(), Err(rollout::app_rollback::pinned_message(&state.app.name, number))));
+                let why = rollout::app_rollback::pinned_message(&state.app.name, number);
+                return Ok(Some((state.app, Err(why))));
             }
             Some(Obstacle::Waits(number)) => {
                 let why = format!("deployment {number} waits already, and will take the newest sources");
-                return Ok((state.app, Err(why)));
+                return Ok(Some((state.app, Err(why))));
             }
             None => {}
         }
         let secrets = Secrets::new(&crate::app::secret_values(&state));
-        let sources = self.look_up(&spec, &past, asks_registries).await;
-        let sources = sources.map_err(|why| secrets.redactor().line(&why))?;
+        let redacted = |why: String| secrets.redactor().line(&why);
+        let mut sources = self.look_up(app, &spec, &past, asks_registries).await.map_err(redacted)?;
+        sources.failure = sources.failure.map(redacted);
         let nothing = || "no component has `deploy_on_push: true` in its source".to_owned();
-        let found = if sources.heads.is_empty() { Err(nothing()) } else { Ok(sources) };
-        Ok((state.app, found))
+        let is_empty = sources.heads.is_empty() && sources.failure.is_none();
+        Ok(Some((state.app, if is_empty { Err(nothing()) } else { Ok(sources) })))
     }
 
     fn past(&self, deployment: &Deployment) -> Past {
@@ -246,8 +271,14 @@ impl Controller {
     }
 
     /// Looks up the newest version of each source that is deployed on push. Errors: one could not be looked up.
-    async fn look_up(&self, spec: &AppSpec, past: &[Past], asks_registries: bool) -> Result<Sources, String> {
-        let mut sources = Sources { findings: Vec::new(), heads: BTreeMap::new() };
+    async fn look_up(
+        &self,
+        app: &AppId,
+        spec: &AppSpec,
+        past: &[Past],
+        asks_registries: bool,
+    ) -> Result<Sources, String> {
+        let mut sources = Sources { findings: Vec::new(), heads: BTreeMap::new(), failure: None };
         let logins = match asks_registries {
             true => registries::logins(&self.0.shared.store).await.map_err(|error| error.to_string())?,
             false => BTreeMap::new(),
@@ -256,16 +287,14 @@ impl Controller {
         for component in spec.components().filter(|it| it.source().deploys_on_push()) {
             let name = ComponentName::from(component.name());
             if let Some(image) = component.source().image().filter(|_| asks_registries) {
-                let login = registries::login_for(image, &logins)?;
-                let reference = app_spec::image_reference(image);
-                let newest = self.0.shared.engine.registry_digest(&reference, login.as_ref()).await;
-                let newest = newest.map_err(|error| error.to_string())?;
-                let finding = match compare(&name, &newest, past) {
-                    Comparison::Known { deployment, failed } => Finding::Known { deployment, failed },
-                    Comparison::New { .. } => Finding::New,
-                };
-                sources.heads.insert(name.clone(), newest);
-                sources.findings.push((name, finding));
+                match self.newest_digest(image, &logins).await {
+                    Ok(newest) => {
+                        let finding = self.compare_digest(app, &name, &newest, past);
+                        sources.heads.insert(name.clone(), newest);
+                        sources.findings.push((name, finding));
+                    }
+                    Err(why) => sources.failure = Some(format!("{name}: {why}")),
+                }
                 continue;
             }
             let Some((address, branch)) = component.source().repository() else { continue };
@@ -288,6 +317,31 @@ impl Controller {
             sources.findings.push((name, finding));
         }
         Ok(sources)
+    }
+
+    async fn newest_digest(
+        &self,
+        image: &ImageSource,
+        logins: &BTreeMap<String, RegistryLogin>,
+    ) -> Result<String, String> {
+        let login = registries::login_for(image, logins)?;
+        let reference = app_spec::image_reference(image);
+        let found = timeout(WITHIN, self.0.shared.engine.registry_digest(&reference, login.as_ref())).await;
+        let found = found.map_err(|_| format!("the registry of {reference} did not answer within {WITHIN:?}"))?;
+        found.map_err(|error| error.to_string())
+    }
+
+    /// A deployment that could not pull the digest runs an older image, and must not be repeated by every poll.
+    fn compare_digest(&self, app: &AppId, component: &ComponentName, newest: &str, past: &[Past]) -> Finding {
+        match compare(component, newest, past) {
+            Comparison::Known { deployment, failed } => Finding::Known { deployment, failed },
+            Comparison::New { .. } => match lock(&self.0.pushes.tried).get(&(app.clone(), component.clone())) {
+                Some((deployment, tried)) if tried == newest => {
+                    Finding::Known { deployment: *deployment, failed: true }
+                }
+                _ => Finding::New,
+            },
+        }
     }
 
     async fn newest_commit(&self, address: &str, branch: Option<&str>) -> Result<(RepoUrl, CommitId), String> {
@@ -344,9 +398,10 @@ impl Controller {
             Some(Cause::Push { webhook, pushed, .. }) => {
                 (format!("push to {pushed} ({commit})"), format!("webhook {webhook}"))
             }
-            Some(Cause::Poll) | None => {
+            other => {
                 let names: Vec<_> = components.iter().map(ComponentName::as_str).collect();
-                (format!("new source of {} ({commit})", names.join(", ")), "poll".to_owned())
+                let actor = if matches!(other, Some(Cause::Start)) { "webhooks" } else { "poll" };
+                (format!("new source of {} ({commit})", names.join(", ")), actor.to_owned())
             }
         };
         let actor = Actor { token: Some(actor.clone()), name: actor };
@@ -375,7 +430,7 @@ impl Cause {
     fn commit(&self) -> Option<&str> {
         match self {
             Self::Push { commit, .. } => Some(commit),
-            Self::Poll => None,
+            Self::Poll | Self::Start => None,
         }
     }
 }

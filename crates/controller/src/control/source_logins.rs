@@ -70,7 +70,9 @@ impl Controller {
         let found: Vec<SourceLoginView> = all.iter().filter(|it| is_named(it)).cloned().collect();
         if found.is_empty() {
             let names: Vec<String> = all.into_iter().map(|it| it.host).collect();
-            return Err(ControlError::NotFound(format!("no login for {host:?}.{}", closest(host, &names))));
+            // What is before the sign may be a login.
+            let shown = host.rsplit_once('@').map_or(host, |(_, host)| host);
+            return Err(ControlError::NotFound(format!("no login for {shown:?}.{}", closest(shown, &names))));
         }
         let forget = |login: &SourceLoginView| {
             let kind = match login.protocol {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use app_spec::AppSpec;
-use engine_fake::Behaviour;
+use engine_fake::{Behaviour, Verb};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use rollout::deployment::Stage;
@@ -359,6 +359,34 @@ fn polling_finds_a_new_commit_and_does_not_repeat_a_failed_one() {
     });
 }
 
+#[test]
+fn what_was_pushed_while_no_controller_ran_is_deployed_when_one_starts() {
+    simulate(async {
+        let (mut cluster, app) = serving(SPEC).await;
+        cluster.crash().await;
+        cluster.image_builder.push(&commit('2'));
+        cluster.open().await;
+        cluster.settle(&app, Stage::Active).await;
+        let found = async || match newest(&cluster, &app).await {
+            (2, cause, '2') if cause == "new source of web (2222222)" => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        cluster.until(found).await;
+        cluster.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn a_delivery_for_a_deleted_app_is_not_tried_again() {
+    simulate(async {
+        let (cluster, app) = serving(SPEC).await;
+        cluster.image_builder.become_unreachable();
+        pushed(&cluster, '2').await;
+        cluster.controller().delete_app(&app).await.unwrap();
+        assert_eq!(result(&cluster).await, "nothing was deployed: the app does not exist any more");
+    });
+}
+
 /// With a prebuilt image that follows its tag.
 const IMAGE: &str = "
 name: site
@@ -375,17 +403,10 @@ workers:
 #[test]
 fn polling_deploys_an_image_whose_tag_has_moved_in_the_registry() {
     simulate(async {
-        let mut cluster = TestCluster::new().await;
-        cluster.poll = Some(Duration::from_secs(60));
-        cluster.crash().await;
-        cluster.open().await;
-        let brisk = Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() };
-        cluster.engine.add_image("test/web:moving", brisk.clone());
-        let app = cluster.controller().create_app(read(IMAGE), &caller()).await.unwrap().id;
-        cluster.settle(&app, Stage::Active).await;
+        let (cluster, app) = polled(IMAGE).await;
         sleep(Duration::from_secs(300)).await;
         assert_eq!(newest(&cluster, &app).await.0, 1, "the tag has not moved");
-        cluster.engine.push_image("test/web:moving", "another build", brisk);
+        cluster.engine.push_image("test/web:moving", "another build", brisk());
         cluster
             .until(async || match newest(&cluster, &app).await {
                 (2, cause, _) if cause.starts_with("new source of web (") => Ok(()),
@@ -395,6 +416,61 @@ fn polling_deploys_an_image_whose_tag_has_moved_in_the_registry() {
         cluster.settle(&app, Stage::Active).await;
         sleep(Duration::from_secs(300)).await;
         assert_eq!(newest(&cluster, &app).await.0, 2);
+    });
+}
+
+/// A cluster that polls, in which [`IMAGE`] or a similar spec serves.
+async fn polled(spec: &str) -> (TestCluster, AppId) {
+    let mut cluster = TestCluster::new().await;
+    cluster.poll = Some(Duration::from_secs(60));
+    cluster.crash().await;
+    cluster.open().await;
+    cluster.image_builder.push(&commit('1'));
+    cluster.engine.add_image("test/web:moving", brisk());
+    let app = cluster.controller().create_app(read(spec), &caller()).await.unwrap().id;
+    cluster.settle(&app, Stage::Active).await;
+    (cluster, app)
+}
+
+fn brisk() -> Behaviour {
+    Behaviour { ready_after: Duration::from_millis(300), ..Behaviour::default() }
+}
+
+/// The registry says which image the tag names, but does not give it. Without a rule, every poll would deploy again.
+#[test]
+fn an_image_that_cannot_be_pulled_is_deployed_once() {
+    simulate(async {
+        let (cluster, app) = polled(IMAGE).await;
+        cluster.engine.limit_pulls(true);
+        cluster.engine.push_image("test/web:moving", "another build", brisk());
+        sleep(Duration::from_secs(900)).await;
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(newest(&cluster, &app).await.0, 2);
+        cluster.engine.limit_pulls(false);
+        cluster.engine.push_image("test/web:moving", "a third build", brisk());
+        sleep(Duration::from_secs(900)).await;
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(newest(&cluster, &app).await.0, 3);
+    });
+}
+
+#[test]
+fn a_registry_that_does_not_answer_does_not_delay_a_new_commit() {
+    simulate(async {
+        let worker = "name: mill\n  git: {repo_clone_url: 'https://git.example.com/acme/site.git', branch: main, \
+                      deploy_on_push: true}\n  dockerfile_path: Dockerfile\n";
+        let (image, _) = IMAGE.split_once("name: mill").unwrap();
+        let (cluster, app) = polled(&format!("{image}{worker}")).await;
+        for nth in 1..=3 {
+            cluster.engine.hang(Verb::RegistryDigest, nth);
+        }
+        cluster.image_builder.push(&commit('2'));
+        let found = async || match newest(&cluster, &app).await {
+            (2, cause, _) if cause == "new source of mill (2222222)" => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        cluster.until(found).await;
+        cluster.settle(&app, Stage::Active).await;
     });
 }
 

@@ -128,7 +128,8 @@ impl Build {
         let mut progress = Progress::default();
         let mut image = None;
         loop {
-            let line = moving(watch, messages.next_line()).await?;
+            // A step may be silent for long. The caller limits the time of the whole build.
+            let line = messages.next_line().await;
             if let Some(failure) = watch.failure() {
                 return Err(failure);
             }

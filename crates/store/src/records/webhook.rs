@@ -11,7 +11,7 @@ use super::TokenApp;
 pub struct Webhook {
     /// Unique. The path of the address.
     pub name: String,
-    /// With which hosts sign what they deliver, or which they send along.
+    /// The key with which hosts sign deliveries. GitLab sends it instead.
     pub secret: String,
     /// The only app that is looked at; `None`: all apps that use the repository.
     #[serde(default)]
@@ -50,7 +50,7 @@ pub struct DeliveryApp {
     pub name: String,
     /// The commit that the push named.
     pub commit: String,
-    /// What came of it, as a sentence. `None`: it is not known yet.
+    /// The result, as a sentence. `None`: not known yet.
     #[serde(default)]
     pub result: Option<String>,
     /// The deployment that was started.

@@ -6,7 +6,7 @@ CREATE TABLE webhooks (
     body BLOB NOT NULL
 ) STRICT;
 
--- `open`: what came of the delivery is not known for all apps.
+-- `open`: the result is not known for all apps.
 CREATE TABLE webhook_deliveries (
     number  INTEGER PRIMARY KEY,
     webhook TEXT    NOT NULL REFERENCES webhooks (name) ON DELETE CASCADE,
