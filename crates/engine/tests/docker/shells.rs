@@ -9,13 +9,15 @@ use crate::support::{ENDS_WITHIN, World};
 
 const IMAGE: &str = "boatyard-local/python:3";
 
-/// A running container that has a shell. Returns its name.
+/// A container that has a shell, with all its processes started. Returns its name.
 async fn instance(world: &World) -> String {
     let image = world.engine.image(IMAGE).await.unwrap();
     let image = image.unwrap_or_else(|| panic!("the engine has no image {IMAGE}; run: scripts/images python"));
     let spec = world.spec("web", &image, &["-c", "sleep 100000"]);
     world.engine.create(&spec).await.unwrap();
     world.engine.start(&spec.name).await.unwrap();
+    let started = async { while !processes(world, &spec.name).await.iter().any(|it| it == "sleep 100000") {} };
+    tokio::time::timeout(ENDS_WITHIN, started).await.expect("the program starts");
     spec.name
 }
 
