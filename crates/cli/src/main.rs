@@ -5,7 +5,7 @@
 //! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`] and [`dev`]: for
 //!   directories; [`apps`], [`registries`], [`sources`], [`tokens`], [`webhooks`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
-//! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results.
+//! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results; [`secret_file`]: reads tokens and keys.
 
 mod apps;
 mod args;
@@ -25,6 +25,7 @@ mod output;
 mod panel;
 mod registries;
 mod repeat_filter;
+mod secret_file;
 mod serve;
 mod sources;
 mod spec;

@@ -1,6 +1,5 @@
 //! `boatyard registries`: logins for registries of images.
 
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -12,9 +11,7 @@ use crate::columns::{self, REGISTRIES};
 use crate::discover;
 use crate::exit::Exit;
 use crate::output;
-
-/// Longest file with a password. Access tokens that are JSON documents have about 3 KiB.
-const MAX_PASSWORD_BYTES: u64 = 64 * 1024;
+use crate::secret_file::{self, MAX_SECRET};
 
 pub async fn run(command: Registries, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
@@ -51,15 +48,11 @@ async fn remove(client: &Client, host: &str, output: &Output) -> anyhow::Result<
     Ok(Exit::Done)
 }
 
-/// The first line of the file. A password has one line, and editors end it with a line break.
+/// The content of the file without the line break at its end, which editors add.
 fn read_password(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
     let shown = file.display();
-    let read = match file.as_os_str() == "-" {
-        true => std::io::stdin().take(MAX_PASSWORD_BYTES).read_to_string(&mut text),
-        false => std::fs::File::open(file).and_then(|it| it.take(MAX_PASSWORD_BYTES).read_to_string(&mut text)),
-    };
-    read.with_context(|| format!("cannot read the password from {shown}"))?;
+    let text = secret_file::text(file, MAX_SECRET);
+    let text = text.with_context(|| format!("cannot read the password from {shown}"))?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
     let password = password.strip_suffix('\r').unwrap_or(password);
     if password.is_empty() {

@@ -1,6 +1,6 @@
 //! `boatyard sources`: logins for git servers.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -12,10 +12,11 @@ use crate::columns::{self, SOURCES};
 use crate::discover;
 use crate::exit::{Exit, UsageError};
 use crate::output;
+use crate::secret_file::{self, MAX_SECRET};
+use crate::spec::file::is_standard_input;
 
 const PATH: &str = "/v2/boatyard/sources";
-/// The most to read from a file with a login. Files of known hosts may be longer.
-const MAX_SECRET: u64 = 64 * 1024;
+/// The most bytes of a file of known hosts.
 const MAX_KNOWN_HOSTS: u64 = 16 * 1024 * 1024;
 
 pub async fn run(command: Sources, connection: &Connection) -> anyhow::Result<Exit> {
@@ -59,7 +60,7 @@ fn login(add: &AddSource) -> anyhow::Result<Map<String, Value>> {
         body.insert("fingerprints".to_owned(), json!(add.fingerprint));
     }
     if let Some(file) = &add.known_hosts {
-        if is_stdin(file) && add.ssh_key.as_deref().is_some_and(is_stdin) {
+        if is_standard_input(file) && add.ssh_key.as_deref().is_some_and(is_standard_input) {
             return Err(UsageError("only one of --ssh-key and --known-hosts can read standard input".into()).into());
         }
         let keys = source::known_host_keys(&text(file, MAX_KNOWN_HOSTS)?, &add.host);
@@ -69,27 +70,13 @@ fn login(add: &AddSource) -> anyhow::Result<Map<String, Value>> {
     Ok(body)
 }
 
-fn is_stdin(file: &Path) -> bool {
-    file == Path::new("-")
-}
-
-/// The content of the file, or of standard input for `-`. It is never printed.
 fn text(file: &Path, most: u64) -> anyhow::Result<String> {
-    let mut text = String::new();
-    let read = match is_stdin(file) {
-        true => std::io::stdin().take(most + 1).read_to_string(&mut text),
-        false => std::fs::File::open(file).and_then(|it| it.take(most + 1).read_to_string(&mut text)),
-    };
-    let length = read.with_context(|| format!("cannot read {}", file.display()))?;
-    if length as u64 > most {
-        bail!("{} is longer than {most} bytes", file.display());
-    }
-    Ok(text)
+    secret_file::text(file, most).with_context(|| format!("cannot read {}", file.display()))
 }
 
 /// Whether a person can answer a question. Not if standard input is the key.
 fn can_ask(add: &AddSource) -> bool {
-    !add.ssh_key.as_deref().is_some_and(is_stdin) && std::io::stdin().is_terminal()
+    !add.ssh_key.as_deref().is_some_and(is_standard_input) && std::io::stdin().is_terminal()
 }
 
 /// Shows the key that the host presents, and returns it if the person accepts it.

@@ -1,6 +1,5 @@
 //! `boatyard webhooks`: addresses at which hosts of repositories report pushes.
 
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -12,6 +11,8 @@ use crate::columns::{self, NEW_WEBHOOK, WEBHOOKS};
 use crate::discover;
 use crate::exit::Exit;
 use crate::output;
+use crate::secret_file::{self, MAX_SECRET};
+use crate::spec::file::is_standard_input;
 
 pub async fn run(command: Webhooks, connection: &Connection) -> anyhow::Result<Exit> {
     match command {
@@ -26,12 +27,11 @@ pub async fn run(command: Webhooks, connection: &Connection) -> anyhow::Result<E
 
 /// The first line of the file, or of the input for `-`.
 fn read_secret(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    if file == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).context("cannot read the secret from the input")?;
-    } else {
-        text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    }
+    let text = secret_file::text(file, MAX_SECRET);
+    let text = text.with_context(|| match is_standard_input(file) {
+        true => "cannot read the secret from the input".to_owned(),
+        false => format!("cannot read {}", file.display()),
+    })?;
     let secret = text.lines().next().unwrap_or_default().trim();
     if secret.is_empty() {
         bail!("{} has no secret in its first line", file.display());

@@ -42,7 +42,7 @@ pub async fn run(options: Dev, connection: &Connection) -> anyhow::Result<Exit> 
     let client = discover::client_on_this_host(connection)?;
     let directory = spec::canonical(&options.directory)?;
     let written = spec::file(&options).map(|it| Written::read(&it)).transpose()?;
-    let name = spec::app_name(&options, written.as_ref())?;
+    let name = spec::app_name(&options, written.as_ref(), &directory)?;
     let data_dir = connection.data_dir()?;
     let repository = repository(&data_dir, &name, &directory);
     let copy = WorkingCopy::open(&directory, &repository, &options.env_file)?;
@@ -53,7 +53,7 @@ pub async fn run(options: Dev, connection: &Connection) -> anyhow::Result<Exit> 
             copy.root().display()
         );
     }
-    let mut spec = spec::load(&options, written, &name, &copy, &repository)?;
+    let mut spec = spec::load(&options, written, &name, &directory, &copy, &repository)?;
     prompt(&mut spec)?;
     let mut session = Session { client, name, spec, copy, repository, exists: false };
     session.run(options.watch).await

@@ -25,7 +25,7 @@ pub fn file(options: &Dev) -> Option<PathBuf> {
 }
 
 /// The name of the app. It differs from that of the spec, so that `dev` never changes an app that people use.
-pub fn app_name(options: &Dev, written: Option<&Written>) -> anyhow::Result<String> {
+pub fn app_name(options: &Dev, written: Option<&Written>, directory: &Path) -> anyhow::Result<String> {
     if let Some(name) = &options.name {
         let is_inside = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '-';
         if name.is_empty() || !name.chars().all(is_inside) {
@@ -37,7 +37,7 @@ pub fn app_name(options: &Dev, written: Option<&Written>) -> anyhow::Result<Stri
     if let Some(written) = written {
         return Ok(named_after(&written.parsed.spec.name));
     }
-    Ok(named_after(&canonical(&options.directory)?.file_name().unwrap_or_default().to_string_lossy()))
+    Ok(named_after(&directory.file_name().unwrap_or_default().to_string_lossy()))
 }
 
 /// The directory without links. Errors: it cannot be read.
@@ -52,11 +52,12 @@ fn named_after(base: &str) -> String {
     format!("{}{SUFFIX}", if name.is_empty() { "app" } else { name })
 }
 
-/// The spec, checked. `repository` has the files of the working copy.
+/// The spec, checked. `directory` is without links, and `repository` has the files of the working copy.
 pub fn load(
     options: &Dev,
     written: Option<Written>,
     name: &str,
+    directory: &Path,
     copy: &WorkingCopy,
     repository: &Path,
 ) -> anyhow::Result<AppSpec> {
@@ -74,7 +75,7 @@ pub fn load(
             written.check()?;
             written.parsed.spec
         }
-        None => of_directory(&options.directory, copy.root(), &address)?,
+        None => of_directory(directory, copy.root(), &address)?,
     };
     name.clone_into(&mut spec.name);
     declare(&mut spec, &options.env_file)?;
@@ -84,7 +85,6 @@ pub fn load(
 
 /// One service for a directory without a spec. What it is built with is detected.
 fn of_directory(directory: &Path, root: &Path, address: &str) -> anyhow::Result<AppSpec> {
-    let directory = canonical(directory)?;
     let source_dir = directory.strip_prefix(root).unwrap_or(Path::new("")).display().to_string();
     let spec = serde_json::json!({
         "name": "app",
