@@ -1,9 +1,21 @@
-//! What the detection of a language reads in an app spec.
+//! What the choice of a Dockerfile and the detection of a language read in an app spec.
 
-use app_spec::{AppSpec, Component};
+use app_spec::{AppSpec, Component, Facts};
 use builder::Hints;
 use detect::Kind;
-use rollout::sources::BuildVariables;
+use rollout::sources::{BuildVariables, build_variables};
+use source::Selection;
+
+/// What to look at in a source to choose how a component is built, without a deployment. `None`: it is not built. Errors: a
+/// path in the spec is not valid.
+pub(crate) fn build_choice(spec: &AppSpec, component: Component<'_>) -> Result<Option<(Selection, Hints)>, String> {
+    // The caches of an app that people name are named after it.
+    let variables = build_variables(spec, &component.name().into(), &Facts::default());
+    let hints = build_hints(spec, component, &variables, &spec.name);
+    let Some((common, hints)) = component.common().zip(hints) else { return Ok(None) };
+    let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
+    Ok(Some((selection.map_err(|error| error.to_string())?, hints)))
+}
 
 /// The hints of a component. `variables`: those of its build. `cache_scope`: begins the ids of its cache mounts. `None`: it is not built.
 pub(crate) fn build_hints(

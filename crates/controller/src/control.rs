@@ -2,6 +2,7 @@
 
 mod alerts;
 mod audit;
+mod audited;
 mod bandwidth;
 mod console;
 mod create;

@@ -52,7 +52,7 @@ pub(crate) fn published_keys(host: &str) -> Vec<Fingerprint> {
     keys.iter().filter_map(|key| Fingerprint::parse(key).ok()).collect()
 }
 
-/// The user name that the host expects with a token, if nobody gave one. Hosts other than these usually accept any name.
+/// The user name that the host expects with a token, unless another one was given. Hosts other than these usually accept any name.
 fn usual_user(host: &str) -> &'static str {
     match host {
         "github.com" => "x-access-token",

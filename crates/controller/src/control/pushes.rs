@@ -6,14 +6,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use app_spec::{AppSpec, Component, Facts, ImageSource};
+use app_spec::{AppSpec, Component, ImageSource};
 use engine::RegistryLogin;
 use futures::FutureExt;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::push::{Comparison, Finding, Obstacle, Past, compare, obstacle, to_deploy};
 use rollout::queue::Request;
-use rollout::sources::build_variables;
-use source::{CommitId, GitRef, RepoUrl, Selection};
+use source::{CommitId, RepoUrl};
 use store::records::{Actor, App, Deployment};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
@@ -21,7 +20,7 @@ use tracing::{error, warn};
 
 use super::Controller;
 use crate::app::DeployRequest;
-use crate::build_hints::build_hints;
+use crate::build_hints::build_choice;
 use crate::error::ControlError;
 use crate::redact::Secrets;
 use crate::registries;
@@ -345,12 +344,9 @@ impl Controller {
     }
 
     async fn newest_commit(&self, address: &str, branch: Option<&str>) -> Result<(RepoUrl, CommitId), String> {
-        let builder = &self.0.shared.image_builder;
-        let repo = builder.repo_url(address).map_err(|error| error.to_string())?;
-        let git_ref = branch.map_or(Ok(GitRef::DefaultBranch), GitRef::branch).map_err(|error| error.to_string())?;
-        let found = timeout(WITHIN, builder.head(&repo, &git_ref)).await;
+        let found = timeout(WITHIN, self.head(address, branch)).await;
         let found = found.map_err(|_| format!("{address} did not answer within {} s", WITHIN.as_secs()))?;
-        Ok((repo, found.map_err(|error| error.to_string())?.commit))
+        found.map(|(repo, newest)| (repo, newest.commit))
     }
 
     /// If the content cannot be compared, the newest version counts as new: the build then finds out whether it is.
@@ -374,9 +370,7 @@ impl Controller {
 
     /// Identifies what a build of the component reads at a commit.
     async fn content(&self, spec: &AppSpec, it: Component<'_>, repo: &RepoUrl, commit: &CommitId) -> Option<String> {
-        let variables = build_variables(spec, &it.name().into(), &Facts::default());
-        let (common, hints) = it.common().zip(build_hints(spec, it, &variables, &spec.name))?;
-        let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref()).ok()?;
+        let (selection, hints) = build_choice(spec, it).ok()??;
         self.0.shared.image_builder.content(repo, commit, &selection, &hints).await.ok()
     }
 

@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use app_spec::{AppSpec, Component, Facts, Source};
+use app_spec::{AppSpec, Component, Source};
 use builder::BuildPlan;
 use futures::{StreamExt, stream};
 use rollout::ids::{AppId, ComponentName};
-use rollout::sources::build_variables;
 use rollout::time::Timestamp;
-use source::{CommitId, GitRef, RepoUrl, Resolved, Selection};
+use source::{CommitId, GitRef, RepoUrl, Resolved};
 use tokio::time::{Instant, timeout_at};
 
 use super::Controller;
 use crate::app::{secret_values, serving_images, written_secrets};
-use crate::build_hints::build_hints;
+use crate::build_hints::build_choice;
 use crate::error::ControlError;
 use crate::redact::Secrets;
 use crate::view::{BuildPlanView, BuiltWith, CommitView, SourceHeadView, SourceLocation};
@@ -91,7 +90,8 @@ impl Controller {
         }
     }
 
-    async fn head(&self, address: &str, branch: Option<&str>) -> Result<(RepoUrl, Resolved), String> {
+    /// The newest commit of a branch. Errors: sentences for people.
+    pub(super) async fn head(&self, address: &str, branch: Option<&str>) -> Result<(RepoUrl, Resolved), String> {
         let builder = &self.0.shared.image_builder;
         let repo = builder.repo_url(address).map_err(|error| error.to_string())?;
         let git_ref = branch.map_or(Ok(GitRef::DefaultBranch), GitRef::branch).map_err(|error| error.to_string())?;
@@ -128,12 +128,7 @@ impl Controller {
         commit: &CommitId,
         component: Component<'_>,
     ) -> Result<Option<BuildPlanView>, String> {
-        // The caches of an app that people name are named after it.
-        let variables = build_variables(spec, &component.name().into(), &Facts::default());
-        let hints = build_hints(spec, component, &variables, &spec.name);
-        let Some((common, hints)) = component.common().zip(hints) else { return Ok(None) };
-        let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
-        let selection = selection.map_err(|error| error.to_string())?;
+        let Some((selection, hints)) = build_choice(spec, component)? else { return Ok(None) };
         let plan = self.0.shared.image_builder.plan(repo, commit, &selection, &hints).await;
         let with = built_with(plan.map_err(|error| error.to_string())?);
         let source_dir = selection.source_dir.as_str().to_owned();

@@ -1,9 +1,10 @@
 //! Creates, lists and revokes tokens.
 
-use store::records::{Change, Token, TokenApp};
+use store::records::{Change, Token};
 use uuid::Uuid;
 
-use super::{Control, Controller};
+use super::Controller;
+use super::audited::in_a_task;
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::start::hash_token;
@@ -16,12 +17,12 @@ const PREFIX: &str = "dob_v1_";
 impl Controller {
     pub(super) async fn new_token(&self, wanted: NewToken, caller: &Caller) -> Result<CreatedToken, ControlError> {
         let (controller, caller) = (self.clone(), caller.clone());
-        in_a_task(async move { controller.add_token(wanted, &caller).await }).await
+        in_a_task("token", async move { controller.add_token(wanted, &caller).await }).await
     }
 
     pub(super) async fn revoke(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError> {
         let (controller, caller, id_or_name) = (self.clone(), caller.clone(), id_or_name.to_owned());
-        in_a_task(async move { controller.remove_token(&id_or_name, &caller).await }).await
+        in_a_task("token", async move { controller.remove_token(&id_or_name, &caller).await }).await
     }
 
     async fn add_token(&self, wanted: NewToken, caller: &Caller) -> Result<CreatedToken, ControlError> {
@@ -33,16 +34,7 @@ impl Controller {
         }
         let created = clock::now();
         let expires = expires.at(created)?;
-        let app = match app {
-            Some(id_or_name) => {
-                let app = self.find_app(&id_or_name).await?;
-                if let Some(audit) = &caller.audit {
-                    audit.set_app(&app.id, &app.name);
-                }
-                Some(TokenApp { id: app.id, name: app.name })
-            }
-            None => None,
-        };
+        let app = self.only_app(app.as_deref(), caller).await?;
         let tokens = &self.0.tokens;
         let _changing = tokens.lock().await;
         if tokens.all().iter().any(|it| it.name == name) {
@@ -76,22 +68,4 @@ impl Controller {
         tokens.remove(&found.id);
         Ok(found)
     }
-
-    /// Commits the changes together with the row of the request in the audit trail.
-    pub(super) async fn commit_audited(&self, mut changes: Vec<Change>, caller: &Caller) -> Result<(), ControlError> {
-        changes.extend(caller.audit.as_ref().map(|audit| audit.accepted()));
-        self.0.shared.store.commit(changes).await?;
-        caller.audit_is_written();
-        Ok(())
-    }
-}
-
-/// Runs the change as a task, so that memory and records stay equal even if the caller disconnects meanwhile.
-async fn in_a_task<T: Send + 'static>(
-    change: impl Future<Output = Result<T, ControlError>> + Send + 'static,
-) -> Result<T, ControlError> {
-    tokio::spawn(change).await.map_err(|error| ControlError::Internal {
-        message: "the token could not be changed. See: boatyard tokens list".into(),
-        cause: error.into(),
-    })?
 }

@@ -2,10 +2,11 @@
 
 use rand::Rng;
 use rollout::ids::ComponentName;
-use store::records::{Change, Delivery, TokenApp, Webhook};
+use store::records::{Change, Delivery, Webhook};
 
+use super::Controller;
+use super::audited::in_a_task;
 use super::pushes::{Cause, Reason};
-use super::{Control, Controller};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
@@ -35,12 +36,12 @@ impl Controller {
         caller: &Caller,
     ) -> Result<CreatedWebhook, ControlError> {
         let (controller, caller) = (self.clone(), caller.clone());
-        in_a_task(async move { controller.add_webhook(wanted, &caller).await }).await
+        in_a_task("webhook", async move { controller.add_webhook(wanted, &caller).await }).await
     }
 
     pub(super) async fn remove_webhook(&self, name: &str, caller: &Caller) -> Result<WebhookView, ControlError> {
         let (controller, caller, name) = (self.clone(), caller.clone(), name.to_owned());
-        in_a_task(async move { controller.forget_webhook(&name, &caller).await }).await
+        in_a_task("webhook", async move { controller.forget_webhook(&name, &caller).await }).await
     }
 
     async fn add_webhook(&self, wanted: NewWebhook, caller: &Caller) -> Result<CreatedWebhook, ControlError> {
@@ -61,16 +62,7 @@ impl Controller {
             Some(given) => checked_secret(given)?,
             None => hex::encode(rand::rng().random::<[u8; 32]>()),
         };
-        let app = match app {
-            Some(id_or_name) => {
-                let app = self.find_app(&id_or_name).await?;
-                if let Some(audit) = &caller.audit {
-                    audit.set_app(&app.id, &app.name);
-                }
-                Some(TokenApp { id: app.id, name: app.name })
-            }
-            None => None,
-        };
+        let app = self.only_app(app.as_deref(), caller).await?;
         let webhooks = &self.0.webhooks;
         let _changing = webhooks.lock().await;
         if webhooks.all().iter().any(|it| it.name == name) {
@@ -203,14 +195,4 @@ fn checked_secret(given: String) -> Result<String, ControlError> {
         )));
     }
     Ok(given)
-}
-
-/// Runs the change as a task, so that memory and records stay equal even if the caller disconnects meanwhile.
-async fn in_a_task<T: Send + 'static>(
-    change: impl Future<Output = Result<T, ControlError>> + Send + 'static,
-) -> Result<T, ControlError> {
-    tokio::spawn(change).await.map_err(|error| ControlError::Internal {
-        message: "the webhook could not be changed. See: boatyard webhooks list".into(),
-        cause: error.into(),
-    })?
 }
