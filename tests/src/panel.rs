@@ -71,9 +71,9 @@ impl Panel {
 
     /// Like [`Panel::faults`], after the server refused something: the browser reports the status of the answer as an error.
     pub async fn faults_after_refusal(&self) -> Result<Vec<String>> {
-        let mut faults = self.browser.console_errors().await?;
+        let mut faults = self.faults().await?;
+        // Filtered after all errors were read: the browser may report the answer late.
         faults.retain(|it| !it.contains("the server responded with a status of 4"));
-        faults.extend(self.faults().await?);
         Ok(faults)
     }
 
