@@ -21,6 +21,7 @@ pub const CASES: &[Case] = &[
     ("a Dockerfile or source_dir that is a link is refused", links_are_not_followed),
     ("an error for a missing source_dir lists the existing directories", missing_source_dir),
     ("entries that git refuses end the stream with an error", hostile_entries),
+    ("a damaged pack never changes the content of a file", damaged_pack),
     ("exceeding a limit is an error that names it", limits),
     ("submodules and LFS pointers are reported, not fetched", submodules_and_pointers),
     ("the paths and the wanted texts of a directory can be read", directories),
@@ -216,6 +217,34 @@ fn hostile_entries() {
         error,
         SourceError::HostileEntry { path: "sub/..".into(), commit: fixture.raw_commit(deep).short().into() }
     );
+}
+
+fn damaged_pack() {
+    let text = "a file that is long enough to be compressed, long enough to be compressed\n";
+    let fixture = Fixture::with_files(&[("Dockerfile", "FROM scratch\n"), ("text", text)]);
+    let objects = fixture.repo.path().join("objects");
+    let mut pack = fixture.repo.packbuilder().unwrap();
+    pack.insert_commit(fixture.repo.head().unwrap().target().unwrap()).unwrap();
+    pack.write(&objects.join("pack"), 0).unwrap();
+    drop(pack);
+    for entry in std::fs::read_dir(&objects).unwrap().flatten().filter(|it| it.file_name().len() == 2) {
+        std::fs::remove_dir_all(entry.path()).unwrap();
+    }
+    let packs = std::fs::read_dir(objects.join("pack")).unwrap().flatten().map(|it| it.path());
+    let path = packs.into_iter().find(|it| it.extension().is_some_and(|it| it == "pack")).unwrap();
+    let intact = std::fs::read(&path).unwrap();
+    assert_eq!(fixture.context("/", None).unwrap().entries()["text"].text, text);
+    std::fs::remove_file(&path).unwrap();
+    for position in 0..intact.len() {
+        let mut damaged = intact.clone();
+        damaged[position] ^= 0x10;
+        std::fs::write(&path, damaged).unwrap();
+        if let Ok(received) = fixture.context("/", None) {
+            let entries = received.entries();
+            let texts = (entries["Dockerfile"].text.as_str(), entries["text"].text.as_str());
+            assert_eq!(texts, ("FROM scratch\n", text), "byte {position} of {}", intact.len());
+        }
+    }
 }
 
 fn limits() {
