@@ -1,6 +1,8 @@
 //! Headers between client and instance: hop-by-hop headers are removed first, then headers that a client may not set,
 //! then the ingress adds its own. In this order a `Connection` header cannot remove the headers that the ingress adds.
 
+use std::net::IpAddr;
+
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE,
@@ -29,6 +31,18 @@ pub(crate) struct Origin {
     pub address: HeaderValue,
     pub port: HeaderValue,
     pub scheme: HeaderValue,
+}
+
+impl Origin {
+    /// `scheme`: `http` or `https`.
+    pub fn new(peer: IpAddr, port: u16, scheme: &'static str) -> Self {
+        let text = |text: String| HeaderValue::try_from(text).expect("digits, dots and colons are header text");
+        Origin {
+            address: text(peer.to_canonical().to_string()),
+            port: text(port.to_string()),
+            scheme: HeaderValue::from_static(scheme),
+        }
+    }
 }
 
 /// Prepares a client's headers for an upstream. `upgrade`: forward the WebSocket handshake.

@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection_limit::ConnectionLimit;
+use crate::headers::Origin;
 use crate::protocol::{Listener, ListenerKind, ListenerRefused};
 use crate::proxy::Proxy;
 
+mod client_socket;
 mod connection;
 
-pub(crate) use connection::SocketState;
+pub(crate) use client_socket::SocketState;
 
 /// Backlog, as [`TcpListener::bind`] sets it.
 const BACKLOG: u32 = 1024;
@@ -207,12 +209,17 @@ impl Accept {
             let connection = connection::Connection {
                 proxy: Arc::clone(&self.proxy),
                 peer,
-                port: self.port,
+                origin: Origin::new(peer.ip(), self.port, "http"),
                 stop: self.stop.clone(),
                 cut: self.cut.clone(),
                 slot: Arc::new(slot),
             };
-            self.tasks.spawn(connection.serve(stream));
+            self.tasks.spawn(async move {
+                match stream.set_nodelay(true) {
+                    Ok(()) => connection.serve(stream).await,
+                    Err(error) => tracing::debug!(%error, "the client disconnected before it was served"),
+                }
+            });
         }
     }
 }

@@ -1,46 +1,39 @@
 //! One client connection: HTTP/1.1 by hyper, with an idle timeout, ended gracefully when its listener closes.
 
 use std::convert::Infallible;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::body::{Body, Frame, SizeHint};
-use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
+use super::client_socket::{ClientSocket, ClientStream, SocketState};
 use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
 use crate::proxy::{Client, Proxy};
 
 pub(super) struct Connection {
     pub proxy: Arc<Proxy>,
+    /// For the log. [`Self::origin`] is what applications see.
     pub peer: SocketAddr,
-    pub port: u16,
+    pub origin: Origin,
     pub stop: CancellationToken,
     pub cut: CancellationToken,
     pub slot: Arc<ConnectionSlot>,
 }
 
 impl Connection {
-    pub async fn serve(self, stream: TcpStream) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "the client disconnected before it was served");
-            return;
-        }
+    /// Serves HTTP/1.1 on an accepted stream until it ends: a TCP connection, or TLS on one.
+    pub async fn serve<S: ClientStream>(self, stream: S) {
         let watch = Arc::new(SocketState::default());
-        let client = Client { origin: self.origin(), socket: Arc::clone(&watch) };
-        let io = TokioIo::new(ClientSocket { stream, watch: Arc::clone(&watch), shut: false });
+        let client = Client { origin: self.origin.clone(), socket: Arc::clone(&watch) };
+        let io = TokioIo::new(ClientSocket::new(stream, &watch));
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
         let slot = Arc::clone(&self.slot);
@@ -72,7 +65,7 @@ impl Connection {
                         tracing::debug!(peer = %self.peer, %error, "client connection ended");
                     }
                     if let Some(parts) = connection.into_parts()
-                        && (refused || watch.unread.load(Relaxed))
+                        && (refused || watch.is_body_unread())
                     {
                         self.linger(parts.io.into_inner()).await;
                     }
@@ -83,7 +76,7 @@ impl Connection {
                     Pin::new(&mut connection).graceful_shutdown();
                 }
                 // Polls hyper again, so that it notices that nothing reads the client's body any more.
-                () = watch.wake.notified() => {}
+                () = watch.woken() => {}
                 () = self.cut.cancelled() => return,
                 () = self.slot.evicted() => {
                     tracing::debug!(peer = %self.peer, "closed to make room for another connection");
@@ -99,15 +92,15 @@ impl Connection {
 
     /// The client got a response before it had sent the whole request. Discards what it still sends, so that it can
     /// read the response: closing with unread bytes would reset its connection.
-    async fn linger(&self, mut socket: ClientSocket) {
-        if !socket.shut || self.proxy.limits.linger.is_zero() {
+    async fn linger<S: ClientStream>(&self, mut socket: ClientSocket<S>) {
+        if !socket.was_shut_down() || self.proxy.limits.linger.is_zero() {
             return;
         }
         let limits = &self.proxy.limits;
         let mut buffer = vec![0; 16 * 1024];
         let discard = async {
             loop {
-                let read = tokio::time::timeout(limits.linger_idle, socket.stream.read(&mut buffer)).await;
+                let read = tokio::time::timeout(limits.linger_idle, socket.read(&mut buffer)).await;
                 if !matches!(read, Ok(Ok(1..))) {
                     return;
                 }
@@ -118,15 +111,6 @@ impl Connection {
             () = tokio::time::sleep(limits.linger) => {}
             () = self.cut.cancelled() => {}
             () = self.slot.evicted() => {}
-        }
-    }
-
-    fn origin(&self) -> Origin {
-        let text = |text: String| HeaderValue::try_from(text).expect("digits, dots and colons are header text");
-        Origin {
-            address: text(self.peer.ip().to_canonical().to_string()),
-            port: text(self.port.to_string()),
-            scheme: HeaderValue::from_static("http"),
         }
     }
 }
@@ -154,128 +138,5 @@ impl<B: Body + Unpin> Body for BusyBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
-    }
-}
-
-/// The state of a client's socket, shared with the tasks that serve it.
-#[derive(Debug, Default)]
-pub(crate) struct SocketState {
-    moved: AtomicU64,
-    reset: AtomicBool,
-    closed: AtomicBool,
-    /// The current request has a body that was not read to its end.
-    unread: AtomicBool,
-    wake: Notify,
-}
-
-impl SocketState {
-    /// The socket is reset instead of closed when it is dropped.
-    pub fn reset_on_close(&self) {
-        self.reset.store(true, Relaxed);
-    }
-
-    /// Records whether the current request has a body that is not read yet.
-    pub fn set_body_unread(&self, yes: bool) {
-        self.unread.store(yes, Relaxed);
-    }
-
-    /// Wakes the task that serves the client.
-    pub fn wake(&self) {
-        self.wake.notify_one();
-    }
-
-    /// Whether the client closed its side or its connection broke.
-    pub fn client_closed(&self) -> bool {
-        self.closed.load(Relaxed)
-    }
-
-    /// Returns once no byte has passed for `limit`, at most twice that time later. Costs nothing while bytes pass.
-    pub async fn idle_for(&self, limit: Duration) {
-        let mut seen = self.moved.load(Relaxed);
-        loop {
-            tokio::time::sleep(limit).await;
-            let now = self.moved.load(Relaxed);
-            if now == seen {
-                return;
-            }
-            seen = now;
-        }
-    }
-
-    fn moved(&self, count: usize) {
-        self.moved.fetch_add(count as u64, Relaxed);
-    }
-}
-
-/// The client's socket.
-struct ClientSocket {
-    stream: TcpStream,
-    watch: Arc<SocketState>,
-    /// The ingress closed its side in order.
-    shut: bool,
-}
-
-impl ClientSocket {
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &result {
-            Poll::Ready(Ok(count)) => self.watch.moved(*count),
-            Poll::Ready(Err(_)) => self.watch.closed.store(true, Relaxed),
-            Poll::Pending => {}
-        }
-        result
-    }
-}
-
-impl AsyncRead for ClientSocket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        match (buf.filled().len() - before, &result) {
-            (0, Poll::Ready(_)) if buf.remaining() > 0 => self.watch.closed.store(true, Relaxed),
-            (count, _) => self.watch.moved(count),
-        }
-        result
-    }
-}
-
-impl AsyncWrite for ClientSocket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.watch.reset.load(Relaxed) {
-            // A regular shutdown would send the FIN that would make a truncated body look complete.
-            return Poll::Ready(Ok(()));
-        }
-        self.shut = true;
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Drop for ClientSocket {
-    fn drop(&mut self) {
-        if self.watch.reset.load(Relaxed) {
-            // If the socket is gone there is nothing to reset.
-            let _ = self.stream.set_zero_linger();
-        }
     }
 }

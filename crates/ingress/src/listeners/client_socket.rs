@@ -1,0 +1,165 @@
+//! The socket of a client, and its state, which the tasks that serve the client share.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// The state of a client's socket, shared with the tasks that serve it.
+#[derive(Debug, Default)]
+pub(crate) struct SocketState {
+    moved: AtomicU64,
+    reset: AtomicBool,
+    closed: AtomicBool,
+    /// The current request has a body that was not read to its end.
+    unread: AtomicBool,
+    wake: Notify,
+}
+
+impl SocketState {
+    /// The socket is reset instead of closed when it is dropped.
+    pub fn reset_on_close(&self) {
+        self.reset.store(true, Relaxed);
+    }
+
+    /// Records whether the current request has a body that is not read yet.
+    pub fn set_body_unread(&self, yes: bool) {
+        self.unread.store(yes, Relaxed);
+    }
+
+    pub fn is_body_unread(&self) -> bool {
+        self.unread.load(Relaxed)
+    }
+
+    /// Wakes the task that serves the client.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Returns after the next [`Self::wake`].
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Whether the client closed its side or its connection broke.
+    pub fn client_closed(&self) -> bool {
+        self.closed.load(Relaxed)
+    }
+
+    /// Returns once no byte has passed for `limit`, at most twice that time later. Costs nothing while bytes pass.
+    pub async fn idle_for(&self, limit: Duration) {
+        let mut seen = self.moved.load(Relaxed);
+        loop {
+            tokio::time::sleep(limit).await;
+            let now = self.moved.load(Relaxed);
+            if now == seen {
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    fn moved(&self, count: usize) {
+        self.moved.fetch_add(count as u64, Relaxed);
+    }
+}
+
+/// A stream to a client: a TCP connection, or TLS on one.
+pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Makes the kernel reset the connection when it is dropped, instead of closing it in order.
+    fn reset_on_drop(&self);
+}
+
+impl ClientStream for TcpStream {
+    fn reset_on_drop(&self) {
+        // If the socket is gone there is nothing to reset.
+        let _ = self.set_zero_linger();
+    }
+}
+
+/// A client's stream, which keeps [`SocketState`] up to date.
+pub(super) struct ClientSocket<S: ClientStream> {
+    stream: S,
+    watch: Arc<SocketState>,
+    /// The ingress closed its side in order.
+    shut: bool,
+}
+
+impl<S: ClientStream> ClientSocket<S> {
+    pub fn new(stream: S, watch: &Arc<SocketState>) -> Self {
+        ClientSocket { stream, watch: Arc::clone(watch), shut: false }
+    }
+
+    /// Whether the ingress closed its side in order.
+    pub fn was_shut_down(&self) -> bool {
+        self.shut
+    }
+
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(count)) => self.watch.moved(*count),
+            Poll::Ready(Err(_)) => self.watch.closed.store(true, Relaxed),
+            Poll::Pending => {}
+        }
+        result
+    }
+}
+
+impl<S: ClientStream> AsyncRead for ClientSocket<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match (buf.filled().len() - before, &result) {
+            (0, Poll::Ready(_)) if buf.remaining() > 0 => self.watch.closed.store(true, Relaxed),
+            (count, _) => self.watch.moved(count),
+        }
+        result
+    }
+}
+
+impl<S: ClientStream> AsyncWrite for ClientSocket<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.reset.load(Relaxed) {
+            // A regular shutdown would send the FIN that would make a truncated body look complete.
+            return Poll::Ready(Ok(()));
+        }
+        self.shut = true;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: ClientStream> Drop for ClientSocket<S> {
+    fn drop(&mut self) {
+        if self.watch.reset.load(Relaxed) {
+            self.stream.reset_on_drop();
+        }
+    }
+}
