@@ -14,6 +14,7 @@
 //! - `table`, `host`, `path`: find the rule for a request;
 //! - `maintenance`: periodic work on the log, the snapshot and the control socket;
 //! - [`connection_limit`]: which connection is closed when there are too many;
+//! - `worker`: the threads that serve clients;
 //! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
 //! - `upstream`, `pool`, `counters`: open requests, idle connections, counts.
 
@@ -44,6 +45,7 @@ mod tunnel;
 mod upload;
 mod upstream;
 mod wire;
+mod worker;
 
 pub use client::{ClientError, ControlClient, IngressEvent, Welcome};
 pub use confine::{ConfineError, confine};

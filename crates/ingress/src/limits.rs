@@ -7,7 +7,7 @@ pub(crate) struct Limits {
     /// How long an upstream connection may be idle. Applications commonly close idle connections after 2 s or more.
     /// With a shorter time the ingress closes first, so no request meets a closing connection.
     pub upstream_idle: Duration,
-    /// Idle connections kept per upstream.
+    /// Idle connections kept per upstream, divided among the workers.
     pub upstream_idle_count: usize,
     /// Timeout of one attempt to connect to an upstream.
     pub connect: Duration,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_reuseport;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,6 +16,7 @@ use crate::connection_limit::ConnectionLimit;
 use crate::headers::Origin;
 use crate::protocol::{Listener, ListenerKind, ListenerRefused};
 use crate::proxy::Proxy;
+use crate::worker::Workers;
 
 mod client_socket;
 mod connection;
@@ -35,22 +37,25 @@ pub(crate) struct Listeners {
     tasks: TaskTracker,
     /// Cancelled to close connections that did not end in time.
     cut: CancellationToken,
+    /// Started with the first listener.
+    workers: Option<Workers>,
 }
 
 /// One bound listener.
 #[derive(Debug)]
 struct OpenListener {
     bound: SocketAddr,
-    socket: Arc<TcpListener>,
+    /// Each worker accepts on a copy of this descriptor.
+    socket: std::net::TcpListener,
     stop: CancellationToken,
-    accepting: tokio::task::JoinHandle<()>,
+    accepting: Vec<JoinHandle<()>>,
 }
 
 impl Listeners {
     /// `max_clients`: simultaneous client connections. Above it idle ones are closed.
     pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
         let limit = ConnectionLimit::new(max_clients);
-        Listeners { proxy, open: BTreeMap::new(), limit, tasks, cut }
+        Listeners { proxy, open: BTreeMap::new(), limit, tasks, cut, workers: None }
     }
 
     /// Opens listeners that are wanted and not open, then closes those that are open and not wanted. If one cannot be
@@ -114,7 +119,7 @@ impl Listeners {
         let conflicting = |(listed, open): &(&Listener, &OpenListener)| {
             open.bound.port() == listener.address.port() && !wanted.contains(listed)
         };
-        let old: Vec<&TcpListener> = self.open.iter().filter(conflicting).map(|(_, open)| &*open.socket).collect();
+        let old: Vec<_> = self.open.iter().filter(conflicting).map(|(_, open)| &open.socket).collect();
         if old.is_empty() {
             return Err(taken);
         }
@@ -129,19 +134,29 @@ impl Listeners {
 
     fn serve(&mut self, listener: &Listener, socket: TcpListener) -> io::Result<()> {
         let bound = socket.local_addr()?;
-        let socket = Arc::new(socket);
-        let stop = CancellationToken::new();
-        let accept = Accept {
-            socket: Arc::clone(&socket),
-            kind: listener.kind,
-            proxy: Arc::clone(&self.proxy),
-            limit: Arc::clone(&self.limit),
-            tasks: self.tasks.clone(),
-            stop: stop.clone(),
-            cut: self.cut.clone(),
-            port: bound.port(),
+        let socket = socket.into_std()?;
+        let workers = match &mut self.workers {
+            Some(workers) => workers,
+            none => none.insert(Workers::start()?),
         };
-        let accepting = tokio::spawn(accept.run());
+        let stop = CancellationToken::new();
+        let mut accepting = Vec::new();
+        for runtime in workers.runtimes() {
+            let _entered = runtime.enter();
+            let accept = Accept {
+                socket: TcpListener::from_std(socket.try_clone()?)?,
+                kind: listener.kind,
+                proxy: Arc::clone(&self.proxy),
+                limit: Arc::clone(&self.limit),
+                tasks: self.tasks.clone(),
+                stop: stop.clone(),
+                cut: self.cut.clone(),
+                port: bound.port(),
+            };
+            accepting.push(accept);
+        }
+        let accepting = accepting.into_iter().zip(workers.runtimes());
+        let accepting = accepting.map(|(accept, runtime)| runtime.spawn(accept.run())).collect();
         tracing::info!(listener = %bound, "listening");
         self.open.insert(listener.clone(), OpenListener { bound, socket, stop, accepting });
         Ok(())
@@ -171,13 +186,16 @@ impl OpenListener {
     /// Returns once the socket is closed and its address is free.
     async fn close(self) {
         self.stop.cancel();
-        // A panic of the task was reported already; the socket is closed either way.
-        let _ = self.accepting.await;
+        for accepting in self.accepting {
+            // A panic of the task was reported already; the socket is closed either way.
+            let _ = accepting.await;
+        }
     }
 }
 
+/// Accepts connections on one worker.
 struct Accept {
-    socket: Arc<TcpListener>,
+    socket: TcpListener,
     kind: ListenerKind,
     proxy: Arc<Proxy>,
     limit: Arc<ConnectionLimit>,

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use crate::limits::Limits;
 use crate::upload::RequestBody;
 use crate::upstream::Upstream;
+use crate::worker;
 
 /// One HTTP/1.1 connection to an upstream.
 #[derive(Debug)]
@@ -94,7 +95,7 @@ pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<
     Ok(UpstreamConnection { sender, traffic, reused: false })
 }
 
-/// Idle connections of one upstream.
+/// Idle connections of one worker to one upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     idle: Mutex<IdleConnections>,
@@ -130,11 +131,11 @@ impl Pool {
 
     /// Returns a connection whose response has been read to its end.
     pub fn put(upstream: &Arc<Upstream>, connection: UpstreamConnection, limits: &Arc<Limits>) {
-        let mut idle = upstream.pool.lock();
+        let mut idle = upstream.pool().lock();
         if idle.closed
             || connection.sender.is_closed()
             || connection.stopped_reading()
-            || idle.connections.len() >= limits.upstream_idle_count
+            || idle.connections.len() >= limits.upstream_idle_count.div_ceil(worker::count())
         {
             return;
         }
@@ -178,9 +179,9 @@ impl Pool {
     }
 }
 
-/// Runs only while the pool holds connections.
+/// Runs on the worker that has the pool, while the pool holds connections.
 async fn sweep(upstream: Arc<Upstream>, limits: Arc<Limits>) {
-    while let Some(next) = upstream.pool.drop_overdue(limits.upstream_idle) {
+    while let Some(next) = upstream.pool().drop_overdue(limits.upstream_idle) {
         tokio::time::sleep(next).await;
     }
 }

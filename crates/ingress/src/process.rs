@@ -25,6 +25,7 @@ use crate::proxy::Proxy;
 use crate::routing_state::RoutingState;
 use crate::snapshot::{self, LoadOutcome};
 use crate::tunnel::Tunnels;
+use crate::worker;
 
 /// How long open requests may take after SIGTERM.
 const SIGTERM_DRAIN: Duration = Duration::from_secs(30);
@@ -32,6 +33,8 @@ const SIGTERM_DRAIN: Duration = Duration::from_secs(30);
 const SOCKET_PATH_LIMIT: usize = 107;
 /// File descriptors reserved for everything except clients and their upstream connections.
 const RESERVED_DESCRIPTORS: u64 = 128;
+/// And for each worker: its runtime and its copies of the listening sockets.
+const RESERVED_PER_WORKER: u64 = 16;
 
 #[derive(Debug, Clone)]
 pub struct IngressOptions {
@@ -96,7 +99,8 @@ pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
         }
         SIGTERM_DRAIN
     };
-    let max_clients = max_clients(raise_descriptor_limit());
+    let for_workers = RESERVED_PER_WORKER * worker::count() as u64;
+    let max_clients = max_clients(raise_descriptor_limit().saturating_sub(for_workers));
     serve(&options.data_dir, Limits::default(), max_clients, stop_signal).await
 }
 

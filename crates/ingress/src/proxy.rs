@@ -176,7 +176,7 @@ impl Proxy {
 
     async fn connection(&self, admitted: &Admitted, new_connection_only: bool) -> io::Result<UpstreamConnection> {
         let upstream = admitted.upstream();
-        if !new_connection_only && let Some(connection) = upstream.pool.take(self.limits.upstream_idle) {
+        if !new_connection_only && let Some(connection) = upstream.pool().take(self.limits.upstream_idle) {
             return Ok(connection);
         }
         connect(upstream.address, &self.limits).await

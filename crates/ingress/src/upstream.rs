@@ -12,12 +12,14 @@ use tokio::sync::Notify;
 
 use crate::pool::Pool;
 use crate::protocol::Open;
+use crate::worker;
 
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub id: String,
     pub address: SocketAddr,
-    pub pool: Pool,
+    /// Idle connections, for each worker.
+    pools: Box<[Pool]>,
     requests: AtomicU64,
     upgraded: AtomicU64,
     draining: AtomicBool,
@@ -30,12 +32,17 @@ impl Upstream {
         Upstream {
             id: wanted.id.clone(),
             address: wanted.address,
-            pool: Pool::default(),
+            pools: (0..worker::count()).map(|_| Pool::default()).collect(),
             requests: AtomicU64::new(0),
             upgraded: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             ended,
         }
+    }
+
+    /// The idle connections of the worker that runs this code.
+    pub fn pool(&self) -> &Pool {
+        &self.pools[worker::current()]
     }
 
     /// Admits one request, unless this upstream drains.
@@ -49,13 +56,13 @@ impl Upstream {
     /// Admits no further requests and closes idle connections.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
-        self.pool.close();
+        self.pools.iter().for_each(Pool::close);
         self.ended.notify_one();
     }
 
     /// A newer table contains this upstream again.
     pub fn route(&self) {
-        self.pool.open();
+        self.pools.iter().for_each(Pool::open);
         self.draining.store(false, SeqCst);
     }
 
