@@ -14,7 +14,7 @@
 //! - `table`, `host`, `path`: find the rule for a request;
 //! - `maintenance`: periodic work on the log, the snapshot and the control socket;
 //! - [`connection_limit`]: which connection is closed when there are too many;
-//! - `worker`: the threads that serve clients;
+//! - `worker`: the threads that serve clients; `rarely`, `deadline`: what a request waits for besides its bytes;
 //! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
 //! - `upstream`, `pool`, `counters`: open requests, idle connections, counts.
 
@@ -29,6 +29,7 @@ mod body;
 pub mod connection_limit;
 mod control_server;
 mod counters;
+mod deadline;
 mod error_response;
 mod headers;
 mod host;
@@ -38,6 +39,7 @@ mod maintenance;
 mod path;
 mod pool;
 mod proxy;
+mod rarely;
 mod routing_state;
 mod snapshot;
 mod table;

@@ -23,6 +23,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 use crate::admission::{Admitted, RouteSearch};
 use crate::body::{ExchangeGuard, ResponseBody};
 use crate::counters::{CutKind, RequestRecord};
+use crate::deadline::Deadline;
 use crate::error_response::{ProxyError, SentAmount, accepted};
 use crate::headers::{self, Origin};
 use crate::host;
@@ -191,10 +192,13 @@ impl Proxy {
         tokio::pin!(sending);
         loop {
             let before = exchange.frames_sent.load(Relaxed);
-            match tokio::time::timeout(self.limits.response_head, &mut sending).await {
-                Ok(result) => return result.map_err(|failure| SendFailure::Failed(Box::new(failure))),
-                Err(_elapsed) if exchange.frames_sent.load(Relaxed) != before => {}
-                Err(_elapsed) => return Err(SendFailure::TimedOut),
+            tokio::select! {
+                biased;
+                result = &mut sending => return result.map_err(|failure| SendFailure::Failed(Box::new(failure))),
+                () = Deadline::after(self.limits.response_head) => {}
+            }
+            if exchange.frames_sent.load(Relaxed) == before {
+                return Err(SendFailure::TimedOut);
             }
         }
     }

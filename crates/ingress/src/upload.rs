@@ -214,8 +214,12 @@ impl Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        // hyper does not notice by itself that nothing reads the client's body any more.
-        drop(self.incoming.take());
-        self.client.iter().for_each(|client| client.wake());
+        let Some(incoming) = self.incoming.take() else { return };
+        let unread = !incoming.is_end_stream();
+        drop(incoming);
+        if unread {
+            // hyper does not notice by itself that nothing reads the client's body any more.
+            self.client.iter().for_each(|client| client.wake());
+        }
     }
 }

@@ -5,15 +5,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 /// The state of a client's socket, shared with the tasks that serve it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SocketState {
+    opened: Instant,
+    /// Microseconds from `opened` to when the ingress began to wait for the next request head, or [`IN_REQUEST`].
+    waiting_since: AtomicU64,
     moved: AtomicU64,
     reset: AtomicBool,
     closed: AtomicBool,
@@ -22,7 +25,52 @@ pub(crate) struct SocketState {
     wake: Notify,
 }
 
+/// The client sends a request or waits for its response.
+const IN_REQUEST: u64 = u64::MAX;
+
+impl Default for SocketState {
+    fn default() -> Self {
+        SocketState {
+            opened: Instant::now(),
+            waiting_since: AtomicU64::new(0),
+            moved: AtomicU64::default(),
+            reset: AtomicBool::default(),
+            closed: AtomicBool::default(),
+            unread: AtomicBool::default(),
+            wake: Notify::default(),
+        }
+    }
+}
+
 impl SocketState {
+    /// A whole request head has arrived.
+    pub fn request_began(&self) {
+        self.waiting_since.store(IN_REQUEST, Relaxed);
+    }
+
+    /// The response was handed over.
+    pub fn request_ended(&self) {
+        let since = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(IN_REQUEST - 1);
+        self.waiting_since.store(since, Relaxed);
+    }
+
+    /// Returns once the ingress has waited for a whole request head for `limit`. Costs nothing while requests arrive.
+    pub async fn head_overdue(&self, limit: Duration) {
+        loop {
+            let since = self.waiting_since.load(Relaxed);
+            let left = match since {
+                IN_REQUEST => limit,
+                // The response came early, and the client still sends its body.
+                _ if self.is_body_unread() => limit,
+                since => (Duration::from_micros(since) + limit).saturating_sub(self.opened.elapsed()),
+            };
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
+    }
+
     /// The socket is reset instead of closed when it is dropped.
     pub fn reset_on_close(&self) {
         self.reset.store(true, Relaxed);
@@ -30,7 +78,9 @@ impl SocketState {
 
     /// Records whether the current request has a body that is not read yet.
     pub fn set_body_unread(&self, yes: bool) {
-        self.unread.store(yes, Relaxed);
+        if self.unread.swap(yes, Relaxed) && !yes && self.waiting_since.load(Relaxed) != IN_REQUEST {
+            self.request_ended();
+        }
     }
 
     pub fn is_body_unread(&self) -> bool {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +17,7 @@ use super::client_socket::{ClientSocket, ClientStream, SocketState};
 use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
 use crate::proxy::{Client, Proxy};
+use crate::rarely::Rarely;
 
 pub(super) struct Connection {
     pub proxy: Arc<Proxy>,
@@ -37,20 +38,21 @@ impl Connection {
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
         let slot = Arc::clone(&self.slot);
+        let activity = Arc::clone(&watch);
         let service = service_fn(move |request| {
             let context = Arc::clone(&context);
             // Held until the last byte of the response has been handed over.
-            let busy = slot.busy();
+            let busy = Busy { _slot: slot.busy(), socket: Arc::clone(&activity) };
+            activity.request_began();
             async move {
                 let response = context.0.respond(&context.1, request).await?;
                 Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
         // Half-close is off: a client that closes its side while it waits counts as gone, and its instance sees a
-        // closed connection.
+        // closed connection. The limit for a head is watched here instead of by hyper, which sets a timer for each.
         let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.request_head)
+            .header_read_timeout(None)
             .max_header_size(limits.head_bytes)
             .max_headers(limits.headers)
             .max_buf_size(limits.head_bytes.max(64 * 1024))
@@ -58,7 +60,9 @@ impl Connection {
             .with_upgrades();
         let mut stopping = false;
         loop {
+            let event = Rarely::new(Box::pin(self.event(&watch, stopping)));
             tokio::select! {
+                biased;
                 result = &mut connection => {
                     let refused = result.as_ref().is_err_and(hyper::Error::is_parse);
                     if let Err(error) = result {
@@ -71,22 +75,32 @@ impl Connection {
                     }
                     return;
                 }
-                () = self.stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
-                // Polls hyper again, so that it notices that nothing reads the client's body any more.
-                () = watch.woken() => {}
-                () = self.cut.cancelled() => return,
-                () = self.slot.evicted() => {
-                    tracing::debug!(peer = %self.peer, "closed to make room for another connection");
-                    return;
-                }
-                () = watch.idle_for(limits.body_idle) => {
-                    tracing::debug!(peer = %self.peer, "closed an idle client connection");
-                    return;
-                }
+                event = event => match event {
+                    Event::Stop => {
+                        stopping = true;
+                        Pin::new(&mut connection).graceful_shutdown();
+                    }
+                    // Polls hyper again, so that it notices that nothing reads the client's body any more.
+                    Event::BodyDropped => {}
+                    Event::Close(reason) => {
+                        tracing::debug!(peer = %self.peer, reason, "closed a client connection");
+                        return;
+                    }
+                },
             }
+        }
+    }
+
+    /// Waits for what happens seldom: everything except bytes and responses.
+    async fn event(&self, watch: &SocketState, stopping: bool) -> Event {
+        let limits = &self.proxy.limits;
+        tokio::select! {
+            () = self.stop.cancelled(), if !stopping => Event::Stop,
+            () = watch.woken() => Event::BodyDropped,
+            () = self.cut.cancelled() => Event::Close("the ingress stops"),
+            () = self.slot.evicted() => Event::Close("another connection needs its place"),
+            () = watch.idle_for(limits.body_idle) => Event::Close("it was idle"),
+            () = watch.head_overdue(limits.request_head) => Event::Close("no whole request head arrived in time"),
         }
     }
 
@@ -115,10 +129,29 @@ impl Connection {
     }
 }
 
+enum Event {
+    /// The listener closes.
+    Stop,
+    BodyDropped,
+    Close(&'static str),
+}
+
+/// While one of these exists, its connection serves a request.
+struct Busy {
+    _slot: BusyGuard,
+    socket: Arc<SocketState>,
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.socket.request_ended();
+    }
+}
+
 /// A response body. Its connection counts as busy while it exists.
 struct BusyBody<B> {
     body: B,
-    _busy: BusyGuard,
+    _busy: Busy,
 }
 
 impl<B: Body + Unpin> Body for BusyBody<B> {
