@@ -40,7 +40,6 @@ const NO_EDGE: Support = NoEffectHere("there is no edge network");
 const NOT_SENT: Support = NoEffectHere("alerts and their destinations are stored, but nothing is sent");
 const LOGS_STAY: Support = NotYet("logs are not forwarded; remove it to deploy without");
 const OWN_HOST: Support = NotYet("an app has only the host name that Boatyard gives it; remove it to deploy without");
-const CORS_OF_APP: Support = NotYet("the app itself must send CORS headers; remove it to deploy without");
 
 const TABLE: &[(&str, Support)] = &[
     ("name", Works),
@@ -76,7 +75,11 @@ const TABLE: &[(&str, Support)] = &[
     ("services[].health_check{,.http_path,.path,.port,.initial_delay_seconds,.period_seconds}", Works),
     ("services[].health_check.{timeout_seconds,success_threshold,failure_threshold}", Works),
     ("services[].routes{,[].path,[].preserve_path_prefix}", Works),
-    ("services[].cors", CORS_OF_APP),
+    (
+        "services[].cors{,.allow_origins,.allow_methods,.allow_headers,.expose_headers,.max_age,.allow_credentials}",
+        Works,
+    ),
+    ("services[].cors.allow_origins[].{exact,prefix,regex}", Works),
     ("services[].inactivity_sleep", NotYet("services run all the time; remove it to deploy without")),
     // Jobs.
     ("jobs[].kind", Works),
@@ -96,21 +99,22 @@ const TABLE: &[(&str, Support)] = &[
     // Routing.
     ("domains", OWN_HOST),
     ("ingress{,.rules}", Works),
-    ("ingress.rules[].match{,.path,.path.prefix,.path.exact,.authority}", Works),
-    ("ingress.rules[].match.authority.{prefix,exact}", OWN_HOST),
+    ("ingress.rules[].match{,.path,.path.prefix,.path.exact,.authority,.authority.prefix,.authority.exact}", Works),
     ("ingress.rules[].component{,.name,.preserve_path_prefix,.rewrite}", Works),
-    ("ingress.rules[].redirect", NotYet("requests are not redirected; remove the rule to deploy without")),
-    ("ingress.rules[].cors", CORS_OF_APP),
-    ("ingress.custom_error_page_url", NotYet("there is one error page; remove it to deploy without")),
-    ("ingress.secure_header", NotYet("no header is added; remove it to deploy without")),
+    ("ingress.rules[].redirect{,.uri,.authority,.port,.scheme,.redirect_code}", Works),
+    (
+        "ingress.rules[].cors{,.allow_origins,.allow_methods,.allow_headers,.expose_headers,.max_age,.allow_credentials}",
+        Works,
+    ),
+    ("ingress.rules[].cors.allow_origins[].{exact,prefix,regex}", Works),
+    ("ingress.custom_error_page_url", Works),
+    ("ingress.secure_header{,.key,.value,.remove_header}", Works),
     ("ingress.{load_balancer,load_balancer_size}", NO_EDGE),
     // The platform around the app.
     ("{egress,vpc}", ONE_HOST),
     ("alerts", NOT_SENT),
-    ("maintenance", Works),
-    ("maintenance.enabled", NotYet("there is no maintenance page; remove it to deploy without")),
+    ("maintenance{,.enabled,.offline_page_url}", Works),
     ("maintenance.archive", NotYet("an app cannot be archived")),
-    ("maintenance.offline_page_url", NoEffectHere("there is no maintenance page")),
     ("{disable_edge_cache,disable_email_obfuscation,enhanced_threat_control_enabled}", NO_EDGE),
 ];
 

@@ -3,7 +3,7 @@
 //! Leaves out termination on purpose, because its defaults here differ from the platform's and belong to the
 //! controller. Also leaves out region and features, which have no meaning on one host.
 
-use crate::routes::{Forward, Origin, RoutePath, RouteRule, origin, routes};
+use crate::routes::{Forward, Origin, RoutePath, RouteRule, RouteTarget, origin, routes};
 use crate::size::DEFAULT;
 use crate::spec::{
     AppSpec, Autoscaling, Common, EnvKind, EnvVar, HealthCheck, ImageSource, Ingress, IngressComponent, IngressRule,
@@ -83,7 +83,7 @@ fn redirect(redirect: &mut Redirect) {
 
 fn ingress(given: &AppSpec, spec: &mut AppSpec) {
     if !matches!(origin(given), Origin::Ingress(_)) {
-        let rules: Vec<IngressRule> = routes(given).into_iter().map(rule).collect();
+        let rules: Vec<IngressRule> = routes(given).into_iter().filter_map(rule).collect();
         if !rules.is_empty() {
             spec.ingress.get_or_insert_with(Ingress::default).rules = rules;
         }
@@ -96,22 +96,24 @@ fn ingress(given: &AppSpec, spec: &mut AppSpec) {
     spec.functions.iter_mut().for_each(|function| function.routes.clear());
 }
 
-fn rule(rule: RouteRule) -> IngressRule {
+/// `None` for a redirect, which only an ingress rule can declare. A component's CORS policy stays with the component.
+fn rule(rule: RouteRule) -> Option<IngressRule> {
+    let RouteTarget::Component { name, forward } = rule.target else { return None };
     let path = match rule.path {
         RoutePath::Prefix(prefix) => Match { prefix: Some(prefix), exact: None },
         RoutePath::Exact(exact) => Match { prefix: None, exact: Some(exact) },
     };
-    let (preserve_path_prefix, rewrite) = match rule.forward {
+    let (preserve_path_prefix, rewrite) = match forward {
         Forward::Strip => (false, None),
         Forward::Preserve => (true, None),
         Forward::Rewrite(rewrite) => (false, Some(rewrite)),
     };
-    IngressRule {
+    Some(IngressRule {
         on: Some(RouteMatch { path: Some(path), authority: None }),
-        component: Some(IngressComponent { name: rule.component, preserve_path_prefix, rewrite }),
+        component: Some(IngressComponent { name, preserve_path_prefix, rewrite }),
         redirect: None,
         cors: None,
-    }
+    })
 }
 
 #[cfg(test)]

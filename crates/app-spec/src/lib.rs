@@ -54,6 +54,7 @@ pub use address::{AddressError, RepoAddress, split_port};
 pub use alerts::Alert;
 pub use capability::{Capability, Support, capabilities};
 pub use changes::{Change, changes};
+pub use check::origin_pattern;
 pub use deceptive::is_deceptive;
 pub use diagnostic::{Code, Diagnostic, Diagnostics, Place, Related, Severity};
 pub use facts::{DatabaseFacts, Facts};
@@ -62,7 +63,7 @@ pub use interpreter::interpreter;
 pub use needed::{NeededValue, Why};
 pub use repository_key::RepositoryKey;
 pub use resolve::{Environment, ResolvedValue, Scope, resolve_envs};
-pub use routes::{Forward, RoutePath, RouteRule, routes};
+pub use routes::{Authority, Forward, RedirectTo, RoutePath, RouteRule, RouteTarget, routes};
 pub use schema::json_schema;
 pub use secret::{SecretText, SecretValue, is_sealed};
 pub use size::{InstanceSize, instance_size, instance_sizes};
@@ -71,8 +72,8 @@ pub use spec::{
     Common, Component, ComponentKind, Cors, Database, Domain, DomainKind, Engine, EnvKind, EnvScope, EnvValue, EnvVar,
     Function, GitSource, HealthCheck, HostedSource, ImageDeployOnPush, ImageSource, Ingress, IngressComponent,
     IngressRule, Job, JobKind, LivenessHealthCheck, Maintenance, Match, Opaque, Parsed, Protocol, Redirect,
-    RegistryType, Route, RouteMatch, Schedule, Scheme, Service, ServiceTermination, Source, StaticSite, StringMatch,
-    Termination, Worker,
+    RegistryType, Route, RouteMatch, Schedule, Scheme, SecureHeader, Service, ServiceTermination, Source, StaticSite,
+    StringMatch, Termination, Worker,
 };
 pub use value::Seal;
 pub use value::form::nearest_name;

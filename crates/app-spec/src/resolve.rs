@@ -8,7 +8,7 @@ use std::fmt;
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::facts::Facts;
 use crate::reference::{Meaning, Part, Reference, meaning, parts, without_pool};
-use crate::routes::routes;
+use crate::routes::{Authority, RouteRule, routes};
 use crate::spec::{AppSpec, Component, Database, EnvValue, EnvVar};
 use crate::suggest::shown;
 
@@ -319,14 +319,23 @@ impl<'a> Resolver<'a> {
     fn public_address(&self, name: &str, what: &str) -> Result<ResolvedValue, Unresolved> {
         let rules = routes(self.spec);
         // A component's main route is its shortest path. Longer ones are special cases of it.
-        let Some(rule) = rules.iter().rfind(|rule| rule.component == name) else {
+        let Some(rule) = rules.iter().rfind(|rule| rule.component() == Some(name)) else {
             return Err(Unresolved::Warn("the component has no public route".to_owned()));
         };
         let path = rule.path.as_str();
         Ok(plain(match what {
             "PUBLIC_ROUTE_PATH" => path.to_owned(),
-            _ => format!("{}{}", self.facts.app_url.trim_end_matches('/'), if path == "/" { "" } else { path }),
+            _ => format!("{}{}", self.url_of_rule(rule), if path == "/" { "" } else { path }),
         }))
+    }
+
+    /// The app's URL, with the host name of the rule if the rule is only for one.
+    fn url_of_rule(&self, rule: &RouteRule) -> String {
+        let app_url = self.facts.app_url.trim_end_matches('/');
+        match &rule.authority {
+            Some(Authority::Exact(host)) => app_url.replacen(&self.facts.app_domain, host, 1),
+            Some(Authority::Prefix(_)) | None => app_url.to_owned(),
+        }
     }
 
     /// The `PORT` that the platform sets for services without one.

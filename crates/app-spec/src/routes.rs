@@ -1,20 +1,61 @@
 //! Which component serves which path, as a list that is tried from the top.
 //!
 //! Ingress rules override the routes of components. If a spec has neither, the first HTTP component gets `/` and each
-//! further one gets `/<name>`. Rules that redirect or match a host name are left out, because a spec that has them is
-//! refused as "not yet".
+//! further one gets `/<name>`.
 
-use crate::spec::{AppSpec, Component, IngressRule, Match, Route, Service};
+use std::cmp::Reverse;
+
+use crate::spec::{AppSpec, Component, Cors, IngressRule, Match, Redirect, Route, RouteMatch, Scheme, Service};
 
 /// One routing rule of the ingress.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RouteRule {
-    /// Which requests match.
+    /// The host names that match. `None`: all host names of the app.
+    pub authority: Option<Authority>,
+    /// The paths that match.
     pub path: RoutePath,
-    /// The component that serves them.
-    pub component: String,
-    /// How the path is changed before the request goes to the component.
-    pub forward: Forward,
+    /// What happens to the requests.
+    pub target: RouteTarget,
+    /// Which pages of other origins may read the answers: the rule's policy, else the component's.
+    pub cors: Option<Cors>,
+}
+
+/// The host names that a rule matches, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Authority {
+    /// This host name only.
+    Exact(String),
+    /// Host names that begin with this text.
+    Prefix(String),
+}
+
+/// What happens to the requests that a rule matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// A component serves them.
+    Component {
+        /// Its name.
+        name: String,
+        /// How the path is changed before the request goes to the component.
+        forward: Forward,
+    },
+    /// The client is sent to another address.
+    Redirect(RedirectTo),
+}
+
+/// The address that a redirect leads to. What is `None` stays as in the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedirectTo {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The host name.
+    pub authority: Option<String>,
+    /// The port. `None`: the scheme's default port.
+    pub port: Option<u16>,
+    /// The path, which begins with `/`. It may contain a query, which then replaces that of the request.
+    pub uri: Option<String>,
+    /// The status code, one of [`Redirect`]'s.
+    pub code: u16,
 }
 
 /// The paths that a rule matches. Begins with `/`. A prefix has no final `/`, unless it is only `/`.
@@ -37,6 +78,16 @@ pub enum Forward {
     Rewrite(String),
 }
 
+impl RouteRule {
+    /// The component that serves the requests. `None` for a redirect.
+    pub fn component(&self) -> Option<&str> {
+        match &self.target {
+            RouteTarget::Component { name, .. } => Some(name),
+            RouteTarget::Redirect(_) => None,
+        }
+    }
+}
+
 impl RoutePath {
     /// The path without the kind of match.
     pub fn as_str(&self) -> &str {
@@ -46,16 +97,22 @@ impl RoutePath {
     }
 }
 
-/// The rules in the order they are tried: exact before prefix, longer before shorter, then in the order of the spec.
+/// The rules in the order they are tried: with a host name before without, exact before prefix, longer before shorter,
+/// then in the order of the spec.
 pub fn routes(spec: &AppSpec) -> Vec<RouteRule> {
     let mut rules: Vec<RouteRule> = match origin(spec) {
-        Origin::Ingress(rules) => rules.iter().filter_map(from_ingress).collect(),
+        Origin::Ingress(rules) => rules.iter().filter_map(|rule| from_ingress(spec, rule)).collect(),
         Origin::Routes => from_components(spec),
         Origin::Nothing => by_default(spec),
     };
     rules.sort_by_key(|rule| {
+        let host = match &rule.authority {
+            Some(Authority::Exact(_)) => (0, Reverse(0)),
+            Some(Authority::Prefix(text)) => (1, Reverse(text.len())),
+            None => (2, Reverse(0)),
+        };
         let is_prefix = matches!(rule.path, RoutePath::Prefix(_));
-        (is_prefix, std::cmp::Reverse(rule.path.as_str().len()))
+        (host, is_prefix, Reverse(rule.path.as_str().len()))
     });
     rules
 }
@@ -75,18 +132,47 @@ pub(crate) fn origin(spec: &AppSpec) -> Origin<'_> {
     }
 }
 
-fn from_ingress(rule: &IngressRule) -> Option<RouteRule> {
-    let target = rule.component.as_ref()?;
+fn from_ingress(spec: &AppSpec, rule: &IngressRule) -> Option<RouteRule> {
     let on = rule.on.as_ref();
-    if on.is_some_and(|on| on.authority().is_some()) {
-        return None;
-    }
-    let forward = match &target.rewrite {
-        Some(rewrite) => Forward::Rewrite(rewrite.clone()),
-        None => forward(target.preserve_path_prefix),
+    let target = match (&rule.component, &rule.redirect) {
+        (Some(target), _) => {
+            let forward = match &target.rewrite {
+                Some(rewrite) => Forward::Rewrite(rewrite.clone()),
+                None => forward(target.preserve_path_prefix),
+            };
+            RouteTarget::Component { name: target.name.clone(), forward }
+        }
+        (None, Some(redirect)) => RouteTarget::Redirect(redirect_to(redirect)),
+        (None, None) => return None,
     };
-    let path = route_path(on.and_then(|on| on.path.as_ref()));
-    Some(RouteRule { path, component: target.name.clone(), forward })
+    let of_component =
+        rule.component.as_ref().and_then(|target| spec.component(&target.name)).and_then(Component::cors);
+    Some(RouteRule {
+        authority: on.and_then(RouteMatch::authority).map(authority),
+        path: route_path(on.and_then(|on| on.path.as_ref())),
+        target,
+        cors: rule.cors.as_ref().or(of_component).cloned(),
+    })
+}
+
+/// Exact text wins over a prefix; a spec that has both is refused.
+fn authority(by: &Match) -> Authority {
+    let text = |text: &Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(str::to_ascii_lowercase);
+    match (text(&by.exact), text(&by.prefix)) {
+        (Some(exact), _) => Authority::Exact(exact),
+        (None, prefix) => Authority::Prefix(prefix.unwrap_or_default()),
+    }
+}
+
+fn redirect_to(redirect: &Redirect) -> RedirectTo {
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    RedirectTo {
+        scheme: redirect.scheme.unwrap_or(Scheme::Https),
+        authority: given(&redirect.authority),
+        port: redirect.port,
+        uri: given(&redirect.uri).map(|uri| if uri.starts_with('/') { uri } else { format!("/{uri}") }),
+        code: redirect.redirect_code.unwrap_or(302),
+    }
 }
 
 /// An absent match and an empty prefix match every path.
@@ -108,33 +194,33 @@ pub(crate) fn forward(preserve_path_prefix: bool) -> Forward {
 }
 
 fn from_components(spec: &AppSpec) -> Vec<RouteRule> {
-    let of = |component: Component<'_>, route: &Route| RouteRule {
-        path: RoutePath::Prefix(prefix_of(route.path.as_deref().unwrap_or_default())),
-        component: component.name().to_owned(),
-        forward: forward(route.preserve_path_prefix),
+    let of = |component: Component<'_>, route: &Route| {
+        let path = RoutePath::Prefix(prefix_of(route.path.as_deref().unwrap_or_default()));
+        of_component(component, path, forward(route.preserve_path_prefix))
     };
     spec.components().flat_map(|c| c.routes().iter().map(move |route| of(c, route))).collect()
 }
 
 fn by_default(spec: &AppSpec) -> Vec<RouteRule> {
-    let to = |component: &str, path: String| RouteRule {
-        path: RoutePath::Prefix(path),
-        component: component.to_owned(),
-        forward: Forward::Strip,
-    };
-    let named = default_components(spec);
-    let paths = named.iter().enumerate();
-    paths.map(|(i, name)| to(name, if i == 0 { "/".to_owned() } else { format!("/{name}") })).collect()
+    let path = |i, name: &str| RoutePath::Prefix(if i == 0 { "/".to_owned() } else { format!("/{name}") });
+    let rule = |(i, it): (usize, Component<'_>)| of_component(it, path(i, it.name()), Forward::Strip);
+    default_components(spec).into_iter().enumerate().map(rule).collect()
+}
+
+/// A rule for all host names that sends requests to a component.
+fn of_component(component: Component<'_>, path: RoutePath, forward: Forward) -> RouteRule {
+    let target = RouteTarget::Component { name: component.name().to_owned(), forward };
+    RouteRule { authority: None, path, target, cors: component.cors().cloned() }
 }
 
 /// The HTTP components that get a default path if a spec has no rules and no routes.
-pub(crate) fn default_components(spec: &AppSpec) -> Vec<&str> {
+pub(crate) fn default_components(spec: &AppSpec) -> Vec<Component<'_>> {
     let answers = |component: &Component<'_>| match component {
         Component::Service(service) => !wants_to_be_internal(service),
         Component::StaticSite(_) | Component::Function(_) => true,
         Component::Worker(_) | Component::Job(_) => false,
     };
-    spec.components().filter(answers).map(Component::name).collect()
+    spec.components().filter(answers).collect()
 }
 
 /// Whether the service has internal ports and no HTTP port, so that only other components use it.
@@ -146,7 +232,7 @@ impl AppSpec {
     /// The port on which the ingress and other components reach a service: `http_port`, else 8080. `None` for an
     /// internal service: it has `internal_ports`, no `http_port`, and no route.
     pub fn http_port(&self, service: &Service) -> Option<u16> {
-        let is_routed = || routes(self).iter().any(|rule| rule.component == service.common.name);
+        let is_routed = || routes(self).iter().any(|rule| rule.component() == Some(service.common.name.as_str()));
         match service.http_port {
             Some(port) => Some(port),
             None if wants_to_be_internal(service) && !is_routed() => None,
@@ -173,7 +259,12 @@ mod tests {
             RoutePath::Prefix(p) => p,
             RoutePath::Exact(p) => format!("={p}"),
         };
-        routes(spec).into_iter().map(|r| (text(r.path), r.component, r.forward)).collect()
+        let component = |target| match target {
+            RouteTarget::Component { name, forward } => (name, forward),
+            RouteTarget::Redirect(_) => panic!("a redirect"),
+        };
+        let row = |rule: RouteRule| (text(rule.path), component(rule.target));
+        routes(spec).into_iter().map(row).map(|(path, (name, forward))| (path, name, forward)).collect()
     }
 
     fn row(path: &str, component: &str, forward: Forward) -> (String, String, Forward) {
@@ -222,5 +313,72 @@ mod tests {
             row("/", "web", Forward::Strip),
         ];
         assert_eq!(table(&spec(&text)), wanted);
+    }
+
+    /// The rules of a spec with components `web` and `api`, in short form.
+    fn ingress(rules: &str) -> Vec<String> {
+        let services = [service("web", "cors: {allow_origins: [{exact: 'https://web.example'}]}"), service("api", "")];
+        let spec = spec(&format!("name: shop\nservices:\n{}ingress:\n  rules:\n{rules}", services.concat()));
+        let short = |rule: RouteRule| {
+            let host = match rule.authority {
+                None => String::new(),
+                Some(Authority::Exact(host)) => format!("={host}"),
+                Some(Authority::Prefix(host)) => format!("{host}*"),
+            };
+            let target = match &rule.target {
+                RouteTarget::Component { name, .. } => name.clone(),
+                RouteTarget::Redirect(to) => format!("{} {:?}", to.code, to),
+            };
+            let origins = rule.cors.iter().flat_map(|cors| &cors.allow_origins).filter_map(|it| it.exact.as_deref());
+            let origins: Vec<&str> = origins.collect();
+            format!("{host}{} → {target} {}", rule.path.as_str(), origins.join(",")).trim_end().to_owned()
+        };
+        routes(&spec).into_iter().map(short).collect()
+    }
+
+    #[test]
+    fn rules_for_a_host_name_come_first_and_exact_names_before_prefixes() {
+        let rules = "  - {match: {path: {prefix: /very/long}}, component: {name: api}}\n  \
+                     - {match: {authority: {prefix: a}}, component: {name: api}}\n  \
+                     - {match: {authority: {prefix: API.}, path: {prefix: /x}}, component: {name: api}}\n  \
+                     - {match: {authority: {exact: Api.Example.com}}, component: {name: api}}\n  \
+                     - {match: {authority: {exact: ''}}, component: {name: api}}\n";
+        let wanted = ["=api.example.com/ → api", "api.*/x → api", "a*/ → api", "/very/long → api", "/ → api"];
+        assert_eq!(ingress(rules), wanted);
+    }
+
+    #[test]
+    fn a_rules_own_cors_policy_wins_over_the_components() {
+        let rules = "  - {match: {path: {prefix: /own}}, component: {name: web}, \
+                     cors: {allow_origins: [{exact: 'https://rule.example'}]}}\n  \
+                     - {match: {path: {prefix: /api}}, component: {name: api}}\n  - {component: {name: web}}\n";
+        let wanted = ["/own → web https://rule.example", "/api → api", "/ → web https://web.example"];
+        assert_eq!(ingress(rules), wanted);
+    }
+
+    #[test]
+    fn redirects_have_app_platforms_defaults() {
+        let redirect = |given: &str| {
+            let text = format!(
+                "name: shop\nservices:\n{}ingress:\n  rules:\n  - {{component: {{name: web}}}}\n  \
+                 - {{match: {{path: {{exact: /old}}}}, redirect: {given}}}\n",
+                service("web", "")
+            );
+            let RouteTarget::Redirect(to) = routes(&spec(&text)).remove(0).target else { panic!("a redirect") };
+            to
+        };
+        let default =
+            RedirectTo { scheme: Scheme::Https, authority: None, port: None, uri: Some("/new".to_owned()), code: 302 };
+        assert_eq!(redirect("{uri: /new}"), default);
+        assert_eq!(redirect("{uri: new}"), default);
+        let full = redirect("{uri: '/a?b', authority: example.com, port: 8443, scheme: http, redirect_code: 308}");
+        let wanted = RedirectTo {
+            scheme: Scheme::Http,
+            authority: Some("example.com".to_owned()),
+            port: Some(8443),
+            uri: Some("/a?b".to_owned()),
+            code: 308,
+        };
+        assert_eq!(full, wanted);
     }
 }

@@ -1,7 +1,7 @@
 //! Rules between fields whose effect goes beyond a message.
 #![allow(clippy::unwrap_used)]
 
-use app_spec::{AppSpec, Code, Forward, Parsed, RoutePath, routes};
+use app_spec::{AppSpec, Authority, Code, Forward, Parsed, RoutePath, RouteRule, RouteTarget, routes};
 
 /// A spec with the services `web` and `api`, each with `more`, and the lines in `rest`.
 fn read(more: &str, rest: &str) -> Parsed {
@@ -17,7 +17,8 @@ fn warnings(parsed: &Parsed) -> Vec<(&str, &str)> {
 }
 
 fn rules(spec: &AppSpec) -> Vec<(RoutePath, String)> {
-    routes(spec).into_iter().map(|rule| (rule.path, rule.component)).collect()
+    let component = |rule: &RouteRule| rule.component().unwrap_or("redirect").to_owned();
+    routes(spec).into_iter().map(|rule| (rule.path.clone(), component(&rule))).collect()
 }
 
 #[test]
@@ -46,8 +47,8 @@ fn an_empty_authority_means_any_host() {
     }
     let named = "{match: {path: {prefix: /a}, authority: {exact: shop.example}}, component: {name: api}}";
     let parsed = read("", &format!("ingress: {{rules: [{named}]}}\n"));
-    assert_eq!(parsed.not_yet()[0].path, "ingress.rules[0].match.authority.exact");
-    assert_eq!(rules(&parsed.spec), []);
+    assert!(parsed.not_yet().is_empty(), "{}", parsed.not_yet());
+    assert_eq!(routes(&parsed.spec)[0].authority, Some(Authority::Exact("shop.example".to_owned())));
 }
 
 #[test]
@@ -75,6 +76,7 @@ fn an_asterisk_in_a_legacy_path_is_taken_literally_with_a_warning() {
         let parsed = AppSpec::from_yaml(&text).unwrap();
         assert_eq!(warnings(&parsed), [("services[0].routes[0].path", advice)], "{written}");
         let [route] = &routes(&parsed.spec)[..] else { panic!("one route") };
-        assert_eq!((route.path.as_str(), &route.forward), (written, &Forward::Strip));
+        let wanted = RouteTarget::Component { name: "web".to_owned(), forward: Forward::Strip };
+        assert_eq!((route.path.as_str(), &route.target), (written, &wanted));
     }
 }

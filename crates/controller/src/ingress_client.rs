@@ -22,7 +22,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use ingress::client::IngressEvent;
 use ingress::protocol::{
-    AppRoutes, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Status, Target, Upstream,
+    AppPolicy, AppRoutes, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Status, Target, Upstream,
 };
 use rollout::ids::AppId;
 use store::records::{IngressCounts, Served};
@@ -60,7 +60,10 @@ pub(crate) fn webhook_routes(settings: &WebhookSettings) -> AppRoutes {
         app: WEBHOOKS.into(),
         hosts: vec![settings.host.clone()],
         window: String::new(),
+        policy: AppPolicy::default(),
         rules: vec![Rule {
+            authority: None,
+            cors: None,
             path: PathMatch::Prefix("/".into()),
             rewrite: Rewrite::Keep,
             component: "webhooks".into(),
@@ -70,6 +73,13 @@ pub(crate) fn webhook_routes(settings: &WebhookSettings) -> AppRoutes {
 }
 
 pub(crate) use connection::{IngressConnection, IngressConnector, IngressProcess, Opened, Unsent};
+
+/// The ports on which clients reach the ingress.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PublicPorts {
+    pub http: u16,
+    pub https: Option<u16>,
+}
 
 /// Handle to the ingress. Clones share one connection.
 #[derive(Clone)]
@@ -253,6 +263,11 @@ impl IngressClient {
     pub async fn traffic(&self) -> Option<TrafficReading> {
         let Status { boot_id, counters, .. } = self.control()?.status().await.ok()?;
         Some(TrafficReading { boot_id, counters })
+    }
+
+    /// The ports on which clients reach the ingress.
+    pub fn ports(&self) -> PublicPorts {
+        PublicPorts { http: self.shared.http.port(), https: None }
     }
 
     /// The host name of an app: the app's name is its first label.

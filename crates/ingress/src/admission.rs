@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use hyper::Uri;
+
+use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::error_response::ProxyError;
 use crate::limits::Limits;
@@ -25,6 +28,10 @@ impl Admitted {
         &self.app.rules[self.rule]
     }
 
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
     pub fn upstream(&self) -> &Arc<Upstream> {
         self.exchange.admission.upstream()
     }
@@ -35,6 +42,10 @@ impl Admitted {
 pub(crate) struct RouteSearch<'a> {
     pub host: &'a str,
     pub path: &'a NormalPath<'a>,
+    pub uri: &'a Uri,
+    pub cors: Option<&'a CorsRequest>,
+    /// The page that the app wants browsers to show if it cannot be reached. Set as soon as a table contains the app.
+    pub error_page: Option<String>,
     pub started: Instant,
     /// Upstreams that could not be reached.
     pub tried: Vec<Arc<Upstream>>,
@@ -97,7 +108,12 @@ impl RouteSearch<'_> {
     fn step(&mut self, table: &Table) -> Result<Attempt, ProxyError> {
         let app = table.app(self.host).ok_or(ProxyError::NoSuchHost)?;
         self.count(app);
-        let rule = match app.find(self.path) {
+        if let Some(maintenance) = &app.policy.maintenance {
+            self.error_page.clone_from(&maintenance.page);
+            return Err(ProxyError::Maintenance);
+        }
+        self.error_page.clone_from(&app.policy.error_page);
+        let rule = match app.find(self.host, self.path) {
             RouteMatch::Rule(rule) => rule,
             RouteMatch::None => return Err(ProxyError::NoSuchPath),
             RouteMatch::Ambiguous => {
@@ -105,6 +121,16 @@ impl RouteSearch<'_> {
             }
         };
         let compiled = &app.rules[rule];
+        if let (Some(cors), Some(request)) = (&compiled.cors, self.cors)
+            && request.is_preflight
+            && cors.allows(request)
+        {
+            return Err(ProxyError::Preflight(Box::new(cors.preflight_response(request))));
+        }
+        if let Some(redirect) = &compiled.redirect {
+            let location = redirect.location(self.host, self.uri).ok_or(ProxyError::NoSuchPath)?;
+            return Err(ProxyError::Redirected { status: redirect.status, location });
+        }
         let Some(upstream) = compiled.pick(&self.tried) else {
             return Ok(Attempt::NoneReady { component: compiled.component.clone() });
         };

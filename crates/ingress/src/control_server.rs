@@ -241,6 +241,7 @@ impl ControlServer {
             unsaved: config.unsaved.clone(),
             open: self.routing.open(),
             counters: self.routing.counters(),
+            refusals: config.listeners.refusals(),
             sent_bytes: self.routing.sent_bytes(),
         }
     }

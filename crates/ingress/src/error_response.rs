@@ -1,7 +1,9 @@
 //! Responses that the ingress generates: a message for people and a code for programs.
 
 use bytes::Bytes;
-use hyper::header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use hyper::header::{
+    ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use hyper::{Response, StatusCode};
 
 use crate::body::ResponseBody;
@@ -10,8 +12,17 @@ use crate::body::ResponseBody;
 pub(crate) const ERROR_HEADER: HeaderName = HeaderName::from_static("x-boatyard-error");
 
 /// Why a client gets a response of the ingress instead of the application's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum ProxyError {
+    /// The rule redirects the client.
+    Redirected {
+        status: StatusCode,
+        location: HeaderValue,
+    },
+    /// The ingress answers a preflight request of CORS.
+    Preflight(Box<Response<ResponseBody>>),
+    /// The app is in maintenance.
+    Maintenance,
     /// The request is invalid; the text says why.
     BadRequest(&'static str),
     MethodNotAllowed,
@@ -54,6 +65,9 @@ pub(crate) enum SentAmount {
 impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self {
+            ProxyError::Redirected { status, .. } => *status,
+            ProxyError::Preflight(response) => response.status(),
+            ProxyError::Maintenance => StatusCode::SERVICE_UNAVAILABLE,
             ProxyError::BadRequest(_) | ProxyError::BrokenUpload => StatusCode::BAD_REQUEST,
             ProxyError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ProxyError::NoSuchHost | ProxyError::NoSuchPath => StatusCode::NOT_FOUND,
@@ -67,6 +81,9 @@ impl ProxyError {
 
     pub fn code(&self) -> &'static str {
         match self {
+            ProxyError::Redirected { .. } => "redirected",
+            ProxyError::Preflight(_) => "preflight",
+            ProxyError::Maintenance => "maintenance",
             ProxyError::BadRequest(_) => "bad-request",
             ProxyError::MethodNotAllowed => "method-not-allowed",
             ProxyError::BrokenUpload => "broken-upload",
@@ -83,6 +100,11 @@ impl ProxyError {
 
     fn message(&self) -> String {
         match self {
+            ProxyError::Redirected { location, .. } => {
+                format!("The address is {}.", String::from_utf8_lossy(location.as_bytes()))
+            }
+            ProxyError::Preflight(_) => String::new(),
+            ProxyError::Maintenance => "This app is in maintenance. Try again later.".to_owned(),
             ProxyError::BadRequest(what) => (*what).to_owned(),
             ProxyError::MethodNotAllowed => "This method is not supported.".to_owned(),
             ProxyError::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
@@ -116,15 +138,24 @@ impl ProxyError {
         }
     }
 
-    /// `accept`: the value of the request's `Accept` header.
-    pub fn response(&self, accept: Option<&HeaderValue>) -> Response<ResponseBody> {
+    /// Whether the application could not be reached.
+    fn is_unreachable(&self) -> bool {
+        self.status().is_server_error()
+    }
+
+    /// `accept`: the value of the request's `Accept` header. `error_page`: the page that browsers show if the application
+    /// cannot be reached.
+    pub fn response(self, accept: Option<&HeaderValue>, error_page: Option<&str>) -> Response<ResponseBody> {
+        if let ProxyError::Preflight(response) = self {
+            return *response;
+        }
         let status = self.status();
         let html = accept.is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
         let message = self.message();
-        let (kind, text) = if html {
-            ("text/html; charset=utf-8", page(status, &message, self.code()))
-        } else {
-            ("text/plain; charset=utf-8", format!("{status}: {message}\n"))
+        let (kind, text) = match error_page.filter(|_| self.is_unreachable()) {
+            Some(url) if html => ("text/html; charset=utf-8", frame(status, url)),
+            _ if html => ("text/html; charset=utf-8", page(status, &message, self.code())),
+            _ => ("text/plain; charset=utf-8", format!("{status}: {message}\n")),
         };
         let mut response = Response::new(ResponseBody::generated(Bytes::from(text)));
         *response.status_mut() = status;
@@ -136,8 +167,18 @@ impl ProxyError {
             // The sender may interpret the following bytes differently than the ingress does.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        match self {
+            ProxyError::Redirected { location, .. } => {
+                headers.insert(LOCATION, location);
+                headers.remove(CACHE_CONTROL);
+            }
+            ProxyError::Maintenance => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            }
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
         }
         response
     }
@@ -158,6 +199,16 @@ fn page(status: StatusCode, message: &str, code: &str) -> String {
     )
 }
 
+/// A page that shows the page of another address in full.
+fn frame(status: StatusCode, url: &str) -> String {
+    let url = escape(url);
+    format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{status}</title><style>body{{margin:0}}iframe{{border:0;display:block;width:100%;height:100vh}}</style>\
+         <iframe src=\"{url}\" title=\"{status}\"></iframe></html>\n"
+    )
+}
+
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -165,6 +216,20 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_gets_the_apps_own_page_if_the_app_cannot_be_reached() {
+        let text = |response: Response<ResponseBody>| match response.into_body() {
+            ResponseBody::Generated(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
+            _ => panic!("no text"),
+        };
+        let none = || ProxyError::NoInstance { component: "web".to_owned() };
+        let html = HeaderValue::from_static("text/html,*/*");
+        let own = Some("https://status.example/?a=1&b=\"");
+        assert!(text(none().response(Some(&html), own)).contains("src=\"https://status.example/?a=1&amp;b=&quot;\""));
+        assert!(text(none().response(None, own)).starts_with("503 Service Unavailable: Component web"));
+        assert!(text(ProxyError::NoSuchPath.response(Some(&html), own)).contains("No route"));
+    }
 
     #[test]
     fn a_page_names_the_component_and_escapes_it() {

@@ -89,6 +89,11 @@ impl Listeners {
         Arc::clone(&self.limit)
     }
 
+    /// Requests that were refused without an app, by the code of the refusal.
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        self.proxy.refusals.read()
+    }
+
     /// The open listeners as the controller named them, with the bound port.
     pub fn bound(&self) -> Vec<Listener> {
         self.open.iter().map(|(listener, open)| Listener { address: open.bound, kind: listener.kind }).collect()

@@ -22,6 +22,7 @@ use crate::listeners::Listeners;
 use crate::maintenance::{ControlEndpoint, run_maintenance};
 use crate::protocol::{Listener, RouteTable};
 use crate::proxy::Proxy;
+use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::snapshot::{self, LoadOutcome};
 use crate::tunnel::Tunnels;
@@ -164,7 +165,12 @@ impl Process {
         let routing = RoutingState::start();
         let (clients, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: clients.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy { routing: Arc::clone(&routing), limits: Arc::new(limits), tunnels });
+        let proxy = Arc::new(Proxy {
+            routing: Arc::clone(&routing),
+            limits: Arc::new(limits),
+            tunnels,
+            refusals: Refusals::default(),
+        });
         let listeners = Listeners::new(proxy, max_clients, clients.clone(), cut.clone());
         let server = Arc::new(ControlServer {
             routing,

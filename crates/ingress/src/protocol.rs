@@ -33,15 +33,58 @@ pub struct AppRoutes {
     pub window: String,
     /// Most specific first; the first match wins.
     pub rules: Vec<Rule>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub policy: AppPolicy,
+}
+
+/// What holds for all requests to an app.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppPolicy {
+    /// If present, every request gets a 503 page that says that the app is in maintenance.
+    pub maintenance: Option<Maintenance>,
+    /// The `https` URL of a page that browsers show in place of the ingress's page if the app cannot be reached.
+    pub error_page: Option<String>,
+    /// Added to requests to the app, in place of a client's value.
+    pub request_header: Option<RequestHeader>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Maintenance {
+    /// The URL of a page that browsers show in place of the ingress's page.
+    pub page: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestHeader {
+    pub name: String,
+    /// May be a secret.
+    pub value: String,
+}
+
+impl std::fmt::Debug for RequestHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestHeader").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
+    /// The host names that match; `None`: all of the app.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub authority: Option<HostMatch>,
     #[serde(rename = "match")]
     pub path: PathMatch,
     pub rewrite: Rewrite,
-    /// The target component, for messages and logs.
+    /// The target component, for messages and logs. Empty if the target is none.
     pub component: String,
+    /// Which pages of other origins may read the answers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cors: Option<CorsPolicy>,
     /// Its fields are fields of the rule.
     #[serde(flatten)]
     pub target: Target,
@@ -55,6 +98,9 @@ pub enum Target {
         /// Ready instances. If empty, requests get a 503.
         upstreams: Vec<Upstream>,
     },
+    Redirect {
+        redirect: Redirect,
+    },
     /// The fields of a target that this version does not know, because a newer version wrote them. The ingress leaves
     /// the rule out and lists it in [`Status::refused`].
     Unknown(Map<String, Value>),
@@ -65,7 +111,7 @@ impl Rule {
     pub fn upstreams(&self) -> &[Upstream] {
         match &self.target {
             Target::Instances { upstreams } => upstreams,
-            Target::Unknown(_) => &[],
+            Target::Redirect { .. } | Target::Unknown(_) => &[],
         }
     }
 }
@@ -76,6 +122,53 @@ pub enum PathMatch {
     /// Matches whole segments: `/api` matches `/api`, `/api/` and `/api/x`, but not `/apix`.
     Prefix(String),
     Exact(String),
+}
+
+/// Host names, in lower case and without port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostMatch {
+    Exact(String),
+    /// Matches names that begin with this text.
+    Prefix(String),
+}
+
+/// The address that clients are sent to. What is `None` stays as in the request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redirect {
+    /// `http` or `https`.
+    pub scheme: String,
+    #[serde(default)]
+    pub host: Option<String>,
+    /// `None`: the default port of the scheme.
+    #[serde(default)]
+    pub port: Option<u16>,
+    /// Replaces the whole path, and the query if it contains one.
+    #[serde(default)]
+    pub path: Option<String>,
+    pub status: u16,
+}
+
+/// Which pages of other origins may read the answers of a rule (CORS).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CorsPolicy {
+    pub allow_origins: Vec<OriginMatch>,
+    pub allow_methods: Vec<String>,
+    pub allow_headers: Vec<String>,
+    pub expose_headers: Vec<String>,
+    pub max_age_seconds: Option<u64>,
+    pub allow_credentials: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginMatch {
+    /// `*` matches every origin.
+    Exact(String),
+    Prefix(String),
+    /// A regular expression for the whole origin, in the syntax of RE2.
+    Regex(String),
 }
 
 /// What the ingress does with the matched prefix before it forwards the request.
@@ -187,6 +280,9 @@ pub struct Status {
     pub open: BTreeMap<String, Open>,
     /// By app id, then by window.
     pub counters: BTreeMap<String, BTreeMap<String, Counters>>,
+    /// Requests that the ingress refused without an app, since the process started, by the code of the refusal.
+    #[serde(default)]
+    pub refusals: BTreeMap<String, u64>,
     /// Bytes sent to clients since the process started, by app id: response bodies, and what upgraded connections carry
     /// to the client. Heads of responses and pages of the ingress are not counted.
     #[serde(default)]

@@ -7,6 +7,7 @@
 //!
 //! Everything else that fails is a 502 or 504 that says what happened. Bodies are streamed, never buffered as a whole.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::admission::{Admitted, RouteSearch};
 use crate::body::{ExchangeGuard, ResponseBody};
+use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::deadline::Deadline;
 use crate::error_response::{ProxyError, SentAmount, accepted};
@@ -31,6 +33,7 @@ use crate::limits::Limits;
 use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
 use crate::pool::{TrafficPosition, UpstreamConnection, connect};
+use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
@@ -41,6 +44,7 @@ pub(crate) struct Proxy {
     pub routing: Arc<RoutingState>,
     pub limits: Arc<Limits>,
     pub tunnels: Tunnels,
+    pub refusals: Refusals,
 }
 
 /// The client connection that a request arrived on.
@@ -58,24 +62,31 @@ impl Proxy {
         request: Request<Incoming>,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let accept = accepted(request.headers());
-        let response = self.try_respond(client, request).await;
+        let mut error_page = None;
+        let response = self.try_respond(client, request, &mut error_page).await;
         Ok(response.unwrap_or_else(|error| {
-            tracing::debug!(code = error.code(), "request refused");
-            error.response(accept.as_ref())
+            tracing::debug!(code = error.code(), "request answered by the ingress");
+            error.response(accept.as_ref(), error_page.as_deref())
         }))
     }
+
+    /// `error_page`: set to the page that the app wants browsers to show if it cannot be reached.
 
     async fn try_respond(
         &self,
         client: &Client,
         mut request: Request<Incoming>,
+        error_page: &mut Option<String>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let started = Instant::now();
-        let given_host = check(&request)?;
-        let host = given_host.to_str().ok().and_then(host::normal);
-        let host = host.ok_or(ProxyError::BadRequest("The Host header is not a host name."))?;
         let uri = request.uri().clone();
-        let path = NormalPath::parse(uri.path()).map_err(bad_path)?;
+        let checked = check(&request).and_then(|given| {
+            let host = given.to_str().ok().and_then(host::normal).map(Cow::into_owned);
+            let host = host.ok_or(ProxyError::BadRequest("The Host header is not a host name."))?;
+            Ok((given, host, NormalPath::parse(uri.path()).map_err(bad_path)?))
+        });
+        let (given_host, host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
+        let cors = CorsRequest::of(request.method(), request.headers());
 
         // The handshake of RFC 6455 (4.1) is a GET without a body. With another method the body would pass by all
         // rules.
@@ -90,17 +101,33 @@ impl Proxy {
         headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
         let outgoing = Outgoing::new(parts, body);
 
-        let mut search = RouteSearch { host: &host, path: &path, started, tried: Vec::new(), record: None, cut: None };
+        let mut search = RouteSearch {
+            host: &host,
+            path: &path,
+            uri: &uri,
+            cors: cors.as_ref(),
+            error_page: None,
+            started,
+            tried: Vec::new(),
+            record: None,
+            cut: None,
+        };
         let result = self.send(&mut search, &uri, outgoing).await;
+        *error_page = search.error_page.take();
         let mut record = search.record.take();
         match (result, &mut record) {
             (Ok(received), _) => {
                 let record = record.expect("a request is counted before it is admitted");
+                let mut received = received;
+                if let Some(policy) = &received.admitted.rule().cors {
+                    policy.apply(cors.as_ref(), received.response.headers_mut());
+                }
                 self.forward(client, version, upgrade, received, record)
             }
             (Err(error), record) => {
-                if let Some(record) = record {
-                    count_error(record, &error, search.cut);
+                match record {
+                    Some(record) => count_error(record, &error, search.cut),
+                    None => self.refusals.count(error.code()),
                 }
                 Err(error)
             }
@@ -287,6 +314,7 @@ impl Outgoing {
     ) -> (Request<RequestBody>, Option<request::Parts>) {
         let mut request = self.request;
         *request.uri_mut() = admitted.rule().target(uri);
+        admitted.app().policy.apply(request.headers_mut());
         request.body_mut().attach(&admitted.exchange, connection.traffic());
         if request.body().expects_continue() {
             let exchange = Arc::clone(&admitted.exchange);
@@ -404,6 +432,7 @@ fn count_error(record: &mut RequestRecord, error: &ProxyError, cut: Option<CutKi
     match error {
         // The client disconnected; the record counts that when it is dropped.
         ProxyError::BrokenUpload => {}
+        ProxyError::Maintenance => record.finish(),
         error if error.status().is_server_error() => record.failed(cut),
         _ => record.finish(),
     }

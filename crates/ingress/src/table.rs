@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 
+use crate::cors::Cors;
 use crate::counters::AppCounters;
 use crate::host;
 use crate::path::{NormalPath, has_prefix, rewritten};
-use crate::protocol::{AppRoutes, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Target};
+use crate::policy::CompiledPolicy;
+use crate::protocol::{AppRoutes, HostMatch, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Target};
+use crate::redirect::CompiledRedirect;
 use crate::routing_state::Registry;
 use crate::upstream::Upstream;
 
@@ -27,13 +30,18 @@ pub(crate) struct App {
     pub id: String,
     pub counters: Arc<AppCounters>,
     pub rules: Vec<CompiledRule>,
+    pub policy: CompiledPolicy,
 }
 
 #[derive(Debug)]
 pub(crate) struct CompiledRule {
+    authority: Option<HostMatch>,
     matcher: Matcher,
     rewrite: Rewrite,
     pub component: String,
+    /// If present, the rule has no upstreams.
+    pub redirect: Option<CompiledRedirect>,
+    pub cors: Option<Cors>,
     pub upstreams: Vec<Arc<Upstream>>,
     next: AtomicUsize,
 }
@@ -111,25 +119,22 @@ fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str
 impl App {
     fn compile(routes: &AppRoutes, registry: &mut Registry, refused: &mut Vec<RouteRefused>) -> Self {
         let counters = registry.app_counters(&routes.app, &routes.window);
-        let mut usable = |rule: &&Rule| {
-            let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
-            let reason = match &rule.target {
-                _ if !path.starts_with('/') => format!("route {path:?} does not start with a slash"),
-                Target::Unknown(_) => format!(
-                    "route {path:?} needs a newer ingress. Run `boatyard down`, then `boatyard serve`, which starts one"
-                ),
-                Target::Instances { .. } => return true,
-            };
-            refused.push(RouteRefused { app: routes.app.clone(), reason });
-            false
-        };
-        let usable: Vec<&Rule> = routes.rules.iter().filter(|rule| usable(rule)).collect();
-        let rules = usable.into_iter().map(|rule| CompiledRule::compile(rule, registry)).collect();
-        App { id: routes.app.clone(), counters, rules }
+        let mut refuse = |reason| refused.push(RouteRefused { app: routes.app.clone(), reason });
+        let mut rules = Vec::new();
+        for rule in &routes.rules {
+            match CompiledRule::compile(rule, registry) {
+                Ok(compiled) => rules.push(compiled),
+                Err(reason) => refuse(reason),
+            }
+        }
+        let (policy, unusable) = CompiledPolicy::compile(&routes.policy);
+        unusable.into_iter().for_each(refuse);
+        App { id: routes.app.clone(), counters, rules, policy }
     }
 
-    pub fn find(&self, path: &NormalPath<'_>) -> RouteMatch {
-        let rule_for = |path: &str| self.rules.iter().position(|rule| rule.matches(path));
+    /// `host` must be in normal form.
+    pub fn find(&self, host: &str, path: &NormalPath<'_>) -> RouteMatch {
+        let rule_for = |path: &str| self.rules.iter().position(|rule| rule.matches(host, path));
         let rule = match path {
             NormalPath::Plain(path) => rule_for(path),
             NormalPath::TwoReadings { kept, decoded } => {
@@ -145,7 +150,22 @@ impl App {
 }
 
 impl CompiledRule {
-    fn compile(rule: &Rule, registry: &mut Registry) -> Self {
+    /// Errors: a sentence that says why the rule cannot be used.
+    fn compile(rule: &Rule, registry: &mut Registry) -> Result<Self, String> {
+        let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
+        if !path.starts_with('/') {
+            return Err(format!("route {path:?} does not start with a slash"));
+        }
+        let of_route = |reason| format!("route {path:?}: {reason}");
+        let redirect = match &rule.target {
+            Target::Instances { .. } => None,
+            Target::Redirect { redirect } => Some(CompiledRedirect::compile(redirect).map_err(of_route)?),
+            Target::Unknown(_) => {
+                return Err(format!(
+                    "route {path:?} needs a newer ingress. Run `boatyard down`, then `boatyard serve`, which starts one"
+                ));
+            }
+        };
         let matcher = match &rule.path {
             PathMatch::Prefix(prefix) => {
                 let prefix = prefix.trim_end_matches('/').to_owned();
@@ -153,20 +173,29 @@ impl CompiledRule {
             }
             PathMatch::Exact(path) => Matcher::Exact { segments: path.matches('/').count(), path: path.clone() },
         };
-        CompiledRule {
+        Ok(CompiledRule {
+            authority: rule.authority.clone(),
             matcher,
             rewrite: rule.rewrite.clone(),
             component: rule.component.clone(),
+            redirect,
+            cors: rule.cors.as_ref().map(Cors::compile).transpose().map_err(of_route)?,
             upstreams: rule.upstreams().iter().map(|wanted| registry.upstream(wanted)).collect(),
             next: AtomicUsize::new(0),
-        }
+        })
     }
 
-    fn matches(&self, path: &str) -> bool {
-        match &self.matcher {
-            Matcher::Prefix { prefix, .. } => has_prefix(path, prefix),
-            Matcher::Exact { path: wanted, .. } => path == wanted,
-        }
+    fn matches(&self, host: &str, path: &str) -> bool {
+        let is_host = match &self.authority {
+            None => true,
+            Some(HostMatch::Exact(wanted)) => host == wanted,
+            Some(HostMatch::Prefix(prefix)) => host.starts_with(prefix.as_str()),
+        };
+        is_host
+            && match &self.matcher {
+                Matcher::Prefix { prefix, .. } => has_prefix(path, prefix),
+                Matcher::Exact { path: wanted, .. } => path == wanted,
+            }
     }
 
     /// The request target for the upstream: origin form, path rewritten, query unchanged.

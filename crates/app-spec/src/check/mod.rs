@@ -21,6 +21,8 @@ use std::hash::Hash;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::spec::AppSpec;
 
+pub use cors::origin_pattern;
+
 /// All problems between fields. `partial` means that reading found errors, so a field may be missing only because it
 /// could not be read.
 pub(crate) fn check(spec: &AppSpec, partial: bool) -> Vec<Diagnostic> {

@@ -31,7 +31,7 @@ impl<'a> References<'a> {
                 rules.iter().filter_map(|rule| rule.component.as_ref()).map(|it| it.name.as_str()).collect()
             }
             Origin::Routes => spec.components().filter(|it| !it.routes().is_empty()).map(Component::name).collect(),
-            Origin::Nothing => default_components(spec).into_iter().collect(),
+            Origin::Nothing => default_components(spec).into_iter().map(Component::name).collect(),
         };
         References { spec, public }
     }

@@ -139,6 +139,8 @@ fn matches(path: &str, rule: &IngressRule, found: &mut Vec<Diagnostic>) {
                 found.push(Diagnostic::warning(Code::Doubtful, path.clone(), message).help("give one of them"));
             }
             begins_with_slash(&path, by, found);
+        } else {
+            names_hosts(&path, by, found);
         }
     }
 }
@@ -150,6 +152,20 @@ fn begins_with_slash(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
     }
 }
 
+/// A host name without a port, or its beginning. Empty text stands for every host name.
+fn names_hosts(path: &str, by: &Match, found: &mut Vec<Diagnostic>) {
+    let is_host = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+    for (field, text) in [("prefix", &by.prefix), ("exact", &by.exact)] {
+        let Some(text) = text.as_deref().filter(|text| !is_host(text)) else { continue };
+        let message = format!("`{}` is not a host name", shown(text));
+        let problem = Diagnostic::error(Code::BadFormat, format!("{path}.{field}"), message);
+        found.push(match text.starts_with("*.") {
+            true => problem.help("leave the authority out to match all host names of the app"),
+            false => problem.help("write it without scheme, port and path, such as `example.com`"),
+        });
+    }
+}
+
 /// Warns about default paths. The platform does not document them, so a spec should not rely on them.
 fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     let [first, second, ..] = &default_components(spec)[..] else { return };
@@ -157,8 +173,9 @@ fn defaults(spec: &AppSpec, found: &mut Vec<Diagnostic>) {
     if spec.components().any(|component| component.name().is_empty()) {
         return;
     }
+    let (first, second) = (first.name(), second.name());
     let message = format!("no routes are given: `{first}` gets `/`, and each other one its name, such as `/{second}`");
-    let path = spec.components_with_paths().find(|(_, it)| it.name() == *first).map(|(path, _)| path);
+    let path = spec.components_with_paths().find(|(_, it)| it.name() == first).map(|(path, _)| path);
     let doubtful = Diagnostic::warning(Code::Doubtful, path.unwrap_or_default(), message);
     found.push(doubtful.help("write the paths as ingress rules"));
 }

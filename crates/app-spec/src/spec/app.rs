@@ -3,7 +3,7 @@
 use super::component::{Common, Job, Service, Worker};
 use super::database::Database;
 use super::env::EnvVar;
-use super::ingress::{Ingress, Route};
+use super::ingress::{Cors, Ingress, Route};
 use super::opaque::Opaque;
 use super::platform::{Domain, Maintenance};
 use super::site::{Function, StaticSite};
@@ -271,6 +271,16 @@ impl<'a> Component<'a> {
     /// The source of this component.
     pub fn source(self) -> &'a Source {
         self.fields().source
+    }
+
+    /// The CORS policy of this component. Workers and jobs have none.
+    pub fn cors(self) -> Option<&'a Cors> {
+        match self {
+            Component::Service(it) => it.cors.as_ref(),
+            Component::StaticSite(it) => it.cors.as_ref(),
+            Component::Function(it) => it.cors.as_ref(),
+            Component::Worker(_) | Component::Job(_) => None,
+        }
     }
 
     /// The routes of this component. Workers and jobs have none.

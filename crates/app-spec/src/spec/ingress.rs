@@ -12,12 +12,24 @@ object! {
         rules: Vec<IngressRule> = ANY,
         /// The page to show when the app is unreachable.
         custom_error_page_url: Option<String> = ANY.of_form(form::https_url).like(form::HTTPS_URL),
-        /// A header that the platform adds to requests.
-        secure_header: Opaque = ANY,
+        /// A header that the ingress adds to requests.
+        secure_header: Option<SecureHeader> = ANY,
         /// Legacy: the kind of load balancer.
         load_balancer: Opaque = ANY,
         /// Legacy: the size of the load balancer.
         load_balancer_size: Opaque = ANY,
+    }
+}
+
+object! {
+    /// A header by which the app recognizes requests that came through the ingress. A client's value is removed.
+    "a secure header" struct SecureHeader {
+        /// The name of the header.
+        key: String = ANY.required().of_form(form::header_name).like(form::HEADER_NAME),
+        /// Its value.
+        value: String = ANY.required().private().of_form(form::header_value),
+        /// Whether to remove the header from the requests of clients, which the ingress always does.
+        remove_header: bool = ANY,
     }
 }
 
@@ -141,5 +153,12 @@ impl RouteMatch {
     pub(crate) fn authority(&self) -> Option<&Match> {
         let is_some = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
         self.authority.as_ref().filter(|by| is_some(&by.prefix) || is_some(&by.exact))
+    }
+}
+
+impl Cors {
+    /// How long a browser may cache the answer to a preflight request, in seconds.
+    pub fn max_age_seconds(&self) -> Option<u64> {
+        self.max_age.as_deref().map(form::seconds)
     }
 }

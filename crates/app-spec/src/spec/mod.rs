@@ -25,7 +25,7 @@ pub use health::{
 };
 pub(crate) use ingress::REDIRECT_CODES;
 pub use ingress::{
-    Cors, Ingress, IngressComponent, IngressRule, Match, Redirect, Route, RouteMatch, Scheme, StringMatch,
+    Cors, Ingress, IngressComponent, IngressRule, Match, Redirect, Route, RouteMatch, Scheme, SecureHeader, StringMatch,
 };
 pub use opaque::Opaque;
 pub use platform::{Domain, DomainKind, Maintenance};

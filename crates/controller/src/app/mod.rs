@@ -41,6 +41,7 @@ mod repair;
 mod restart;
 mod restart_counter;
 mod rollout_report;
+mod route_rules;
 mod routing;
 mod serving_images;
 mod strays;

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use app_spec::{AppSpec, Forward, RoutePath, RouteRule};
-use ingress::protocol::{AppRoutes, PathMatch, Rewrite, Rule, Target, Upstream};
+use ingress::protocol::{AppRoutes, Rule, Target, Upstream};
 use rollout::deployment::Stage;
 use rollout::ids::InstanceName;
 use rollout::observed::{Observed, Routes};
@@ -18,7 +17,7 @@ use super::context::Context;
 use super::newer;
 use super::observe::Snapshot;
 use super::records::Records;
-use super::{STORE_PAUSE, Shared};
+use super::{STORE_PAUSE, Shared, route_rules};
 use crate::engine_watch::EngineView;
 
 /// What the ingress should route.
@@ -131,29 +130,29 @@ impl Routing {
     fn part(&self, records: &Records, engine: &EngineView, routes: &Routes, rules: Option<&Deployment>) -> AppRoutes {
         let app = &records.app;
         let upstreams = |component: &str| self.upstreams(records, engine, routes, component);
-        let rules = match rules.filter(|_| !app.deleting).map(|it| records.spec_of(it)) {
-            Some(Some(spec)) => rules_of(&spec, upstreams),
+        let hosts = if app.deleting { Vec::new() } else { vec![self.shared.ingress.domain(&app.name)] };
+        let (rules, policy) = match rules.filter(|_| !app.deleting).map(|it| records.spec_of(it)) {
+            Some(Some(spec)) => {
+                let ports = self.shared.ingress.ports();
+                (route_rules::rules(&spec, &hosts, ports, upstreams), route_rules::policy(&spec))
+            }
             // This version cannot read the spec that serves, so the ingress keeps its current rules.
             Some(None) => {
-                let mut present = self.shared.ingress.part(app.id.as_str()).map(|it| it.rules).unwrap_or_default();
+                let present = self.shared.ingress.part(app.id.as_str());
+                let (mut present, policy) = present.map(|it| (it.rules, it.policy)).unwrap_or_default();
                 for Rule { component, target, .. } in &mut present {
                     if let Target::Instances { upstreams: routed } = target {
                         *routed = upstreams(component);
                     }
                 }
-                present
+                (present, policy)
             }
-            None => Vec::new(),
+            None => Default::default(),
         };
         // While a deployment waits for databases and PRE_DEPLOY jobs, the active one still serves.
         let rolling = records.rolling().filter(|it| it.stage != Stage::Preparing);
         let window = rolling.or_else(|| records.active()).map(|it| it.id.to_string()).unwrap_or_default();
-        AppRoutes {
-            app: app.id.to_string(),
-            hosts: if app.deleting { Vec::new() } else { vec![self.shared.ingress.domain(&app.name)] },
-            window,
-            rules,
-        }
+        AppRoutes { app: app.id.to_string(), hosts, window, rules, policy }
     }
 
     fn upstreams(&self, records: &Records, engine: &EngineView, routes: &Routes, component: &str) -> Vec<Upstream> {
@@ -178,21 +177,4 @@ pub(super) fn rules_in_force<'a>(records: &'a Records, status: &RolloutStatus) -
     let rolling = rolling.filter(|it| new_rules_count(it.stage, status, it.record.serving_since.is_some(), is_first));
     let kept = || records.app.kept.as_ref()?.rules.as_ref().and_then(|id| records.deployment(id));
     rolling.or_else(kept).or_else(|| records.active())
-}
-
-fn rules_of(spec: &AppSpec, upstreams: impl Fn(&str) -> Vec<Upstream>) -> Vec<Rule> {
-    let rule = |it: RouteRule| Rule {
-        path: match it.path {
-            RoutePath::Prefix(path) => PathMatch::Prefix(path),
-            RoutePath::Exact(path) => PathMatch::Exact(path),
-        },
-        rewrite: match it.forward {
-            Forward::Strip => Rewrite::Strip,
-            Forward::Preserve => Rewrite::Keep,
-            Forward::Rewrite(path) => Rewrite::Replace(path),
-        },
-        target: Target::Instances { upstreams: upstreams(&it.component) },
-        component: it.component,
-    };
-    app_spec::routes(spec).into_iter().map(rule).collect()
 }

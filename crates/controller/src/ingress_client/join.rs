@@ -36,19 +36,27 @@ pub(super) fn joined(
 
 #[cfg(test)]
 mod tests {
-    use ingress::protocol::{PathMatch, Rewrite, Target, Upstream};
+    use ingress::protocol::{AppPolicy, PathMatch, Rewrite, Target, Upstream};
 
     use super::*;
 
     fn part(app: &str, host: &str, upstreams: usize) -> (String, AppRoutes) {
         let upstream = |number: usize| Upstream { id: format!("{app}-{number}"), address: ([10, 0, 0, 1], 80).into() };
         let rule = Rule {
+            authority: None,
+            cors: None,
             path: PathMatch::Prefix("/".into()),
             rewrite: Rewrite::Keep,
             component: "web".into(),
             target: Target::Instances { upstreams: (0..upstreams).map(upstream).collect() },
         };
-        let part = AppRoutes { app: app.into(), hosts: vec![host.into()], window: String::new(), rules: vec![rule] };
+        let part = AppRoutes {
+            app: app.into(),
+            hosts: vec![host.into()],
+            window: String::new(),
+            rules: vec![rule],
+            policy: AppPolicy::default(),
+        };
         (app.into(), part)
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use data_dir::DataDir;
 use engine_fake::FakeEngine;
-use ingress::protocol::{AppRoutes, RouteTable};
+use ingress::protocol::{AppPolicy, AppRoutes, RouteTable};
 use rollout::ids::AppId;
 use store::Store;
 use tempfile::TempDir;
@@ -21,7 +21,13 @@ use crate::ingress_client::{IngressClient, IngressConnection, RecordedApps, webh
 use crate::names::Names;
 
 fn part(app: &str) -> AppRoutes {
-    AppRoutes { app: app.into(), hosts: vec![format!("{app}.localhost")], window: String::new(), rules: Vec::new() }
+    AppRoutes {
+        app: app.into(),
+        hosts: vec![format!("{app}.localhost")],
+        window: String::new(),
+        rules: Vec::new(),
+        policy: AppPolicy::default(),
+    }
 }
 
 /// A client of an ingress that already serves `served`, with these apps on record and these apps deleted.

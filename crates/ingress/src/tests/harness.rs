@@ -20,9 +20,10 @@ use tokio_util::task::TaskTracker;
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{
-    AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target, Upstream,
+    AppPolicy, AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target, Upstream,
 };
 use crate::proxy::Proxy;
+use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 
@@ -51,9 +52,11 @@ pub fn rule(prefix: &str, rewrite: Rewrite, upstreams: &[(&str, SocketAddr)]) ->
     let upstreams =
         upstreams.iter().map(|(id, address)| Upstream { id: (*id).to_owned(), address: *address }).collect();
     Rule {
+        authority: None,
         path: PathMatch::Prefix(prefix.to_owned()),
         rewrite,
         component: "web".to_owned(),
+        cors: None,
         target: Target::Instances { upstreams },
     }
 }
@@ -61,7 +64,10 @@ pub fn rule(prefix: &str, rewrite: Rewrite, upstreams: &[(&str, SocketAddr)]) ->
 /// One app `shop` on host `shop`.
 pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
     let (app, window) = ("shop".to_owned(), "d1".to_owned());
-    RouteTable { version, apps: vec![AppRoutes { app, hosts: vec!["shop".to_owned()], window, rules }] }
+    RouteTable {
+        version,
+        apps: vec![AppRoutes { app, hosts: vec!["shop".to_owned()], window, rules, policy: AppPolicy::default() }],
+    }
 }
 
 pub struct TestProxy {
@@ -77,7 +83,12 @@ impl TestProxy {
         let routing = RoutingState::start();
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy { routing: Arc::clone(&routing), limits: Arc::new(limits), tunnels });
+        let proxy = Arc::new(Proxy {
+            routing: Arc::clone(&routing),
+            limits: Arc::new(limits),
+            tunnels,
+            refusals: Refusals::default(),
+        });
         let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
         assert_eq!(listeners.apply(&[http(([127, 0, 0, 1], 0))]).await, []);
         let address = listeners.bound()[0].address;

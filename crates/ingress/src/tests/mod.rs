@@ -10,4 +10,5 @@ mod harness;
 mod invalid_requests;
 mod previous_version;
 mod retry;
+mod routing;
 mod upgrade;

@@ -77,7 +77,7 @@ fn component_actions(facts: &Facts, name: &str) -> Markup {
 fn about(facts: &Facts, component: Component<'_>, instances: &[&InstanceView]) -> Markup {
     let images = facts.explained.app.active_deployment.as_ref().map(|it| &it.boatyard.images);
     let routes = app_spec::routes(&facts.spec);
-    let paths = routes.iter().filter(|it| it.component == component.name()).map(|it| it.path.as_str());
+    let paths = routes.iter().filter(|it| it.component() == Some(component.name())).map(|it| it.path.as_str());
     let paths = paths.collect::<Vec<_>>().join(" ");
     html! {
         (ready(facts, component, instances))

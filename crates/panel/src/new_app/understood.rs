@@ -51,7 +51,7 @@ fn components(spec: &AppSpec) -> Markup {
         let runs = it.common().map(|common| {
             format!("{} of {}", counted(common.instance_count().into(), "instance"), common.instance_size_slug())
         });
-        let paths = rules.iter().filter(|rule| rule.component == it.name()).map(|rule| rule.path.as_str());
+        let paths = rules.iter().filter(|rule| rule.component() == Some(it.name())).map(|rule| rule.path.as_str());
         let paths = paths.collect::<Vec<_>>().join(", ");
         let port = match it {
             Component::Service(service) => spec.http_port(service),

@@ -9,9 +9,10 @@ pub(crate) use source::{
     OWNER_AND_REPO, REPOSITORY, TAG, clone_address, database_version, digest, inside_repository, owner_and_repo,
     repository, tag,
 };
-pub(crate) use time::{DURATION, cron, duration, time_zone};
+pub(crate) use time::{DURATION, cron, duration, seconds, time_zone};
 pub(crate) use web::{
-    DOMAIN, HTTPS_URL, TLS_VERSIONS, domain, https_url, one_line, request_path, request_target, tls_version,
+    DOMAIN, HEADER_NAME, HTTPS_URL, TLS_VERSIONS, domain, header_name, header_value, https_url, one_line, request_path,
+    request_target, tls_version,
 };
 
 use super::rule::Complaint;

@@ -34,6 +34,27 @@ fn is_duration(text: &str) -> bool {
     !text.is_empty()
 }
 
+/// The length of a [`duration`] in whole seconds, rounded down. Zero if the text is not a duration.
+pub(crate) fn seconds(text: &str) -> u64 {
+    let (mut rest, mut nanoseconds) = (text, 0.0);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let unit = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |length| digits + length);
+        let factor = match &rest[digits..unit] {
+            "ns" => 1.0,
+            "us" | "µs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            _ => return 0,
+        };
+        nanoseconds += rest[..digits].parse::<f64>().unwrap_or_default() * factor;
+        rest = &rest[unit..];
+    }
+    std::time::Duration::try_from_secs_f64(nanoseconds / 1e9).map_or(u64::MAX, |it| it.as_secs())
+}
+
 /// The five fields of a cron expression, with the range and the names of each.
 const CRON: [(&str, u8, u8, &[&str]); 5] = [
     ("minute", 0, 59, &[]),
@@ -100,6 +121,24 @@ mod tests {
             assert!(duration(bad).is_err(), "{bad}");
         }
         assert_eq!(refusal(duration("86400")).1.as_deref(), Some("did you mean `86400s`?"));
+    }
+
+    #[test]
+    fn durations_have_a_length_in_seconds() {
+        let table = [
+            ("1h30m", 5400),
+            ("90s", 90),
+            ("1.5h", 5400),
+            ("1m1999ms", 61),
+            ("250ms", 0),
+            ("0s", 0),
+            ("1d", 0),
+            ("", 0),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(seconds(text), wanted, "{text}");
+        }
+        assert_eq!(seconds(&format!("{}h", "9".repeat(300))), u64::MAX);
     }
 
     #[test]

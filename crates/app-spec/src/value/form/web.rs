@@ -63,6 +63,42 @@ pub(crate) fn https_url(text: &str) -> Result<(), Complaint> {
     check(is_https, Code::BadFormat, text, "does not begin with `https://`")
 }
 
+/// See [`header_name`].
+pub(crate) const HEADER_NAME: &str = "^[A-Za-z0-9-]+$";
+
+/// Headers that frame a message, route it, or are set by the ingress.
+const RESERVED_HEADERS: [&str; 13] = [
+    "connection",
+    "content-length",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-real-ip",
+];
+
+/// The name of a header that a proxy may add to a request.
+pub(crate) fn header_name(text: &str) -> Result<(), Complaint> {
+    let is_name = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    check(is_name, Code::BadFormat, text, "is not the name of a header: letters, digits and hyphens")?;
+    let name = text.to_ascii_lowercase();
+    let is_reserved = RESERVED_HEADERS.contains(&name.as_str()) || name.starts_with("x-forwarded");
+    check(!is_reserved, Code::BadFormat, text, "is a header that HTTP or the ingress uses itself")
+}
+
+/// The value of a header: printable ASCII, without spaces at its ends. No message repeats it, because it may be a secret.
+pub(crate) fn header_value(text: &str) -> Result<(), Complaint> {
+    let is_value = text.bytes().all(|b| (b' '..=b'~').contains(&b)) && text.trim() == text;
+    let fault = "a header's value has only printable ASCII characters, and no space at its ends";
+    if is_value { Ok(()) } else { Err(Complaint::new(Code::BadFormat, fault.to_owned())) }
+}
+
 /// The minimum TLS versions that a domain may require.
 pub(crate) const TLS_VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
@@ -86,6 +122,20 @@ mod tests {
                 (Code::BadFormat, Some(format!("did you mean `{path}`?"))),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_header_for_the_app_is_not_one_that_frames_or_routes_a_message() {
+        for good in ["X-Origin-Secret", "x-token", "Authorization"] {
+            assert!(header_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "X Y", "X:", "Host", "content-length", "X-Forwarded-For", "X_Token"] {
+            assert!(header_name(bad).is_err(), "{bad}");
+        }
+        assert!(header_value("s3cr3t, and more").is_ok());
+        for bad in ["s3cr3t\r\nb", " s3cr3t", "s3cr3tä"] {
+            assert!(!header_value(bad).err().unwrap().message.contains("s3cr3t"), "{bad}");
         }
     }
 
