@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use web::Stop;
@@ -131,4 +132,29 @@ async fn the_api_cannot_be_reached_through_the_server_for_deliveries() {
     }
     assert_eq!(receiver.send("GET", "/github", Vec::new()).await.0, 405);
     assert!(receiver.control.calls().is_empty());
+}
+
+/// A client that announces a body and does not send it.
+async fn slow_client(receiver: &Receiver, address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(receiver.address).await.expect("it listens");
+    let head = format!(
+        "POST /github HTTP/1.1\r\nhost: hooks.example.com\r\nx-forwarded-for: {address}\r\ncontent-length: 100\r\n\r\n{{"
+    );
+    stream.write_all(head.as_bytes()).await.expect("it reads");
+    stream
+}
+
+#[tokio::test]
+async fn slow_clients_do_not_delay_the_deliveries_of_others() {
+    let receiver = Receiver::start().await;
+    let mut slow = Vec::new();
+    for number in 0..200 {
+        slow.push(slow_client(&receiver, &format!("192.0.2.{}", number % 4)).await);
+    }
+    let answer = receiver.send("POST", "/github", b"{}".to_vec()).await;
+    assert_eq!(answer, (202, "looking at shop".to_owned()));
+    for client in &slow {
+        let read = client.try_read(&mut [0; 1]).map_err(|error| error.kind());
+        assert_eq!(read, Err(std::io::ErrorKind::WouldBlock), "a slow client still sends its body");
+    }
 }
