@@ -240,6 +240,8 @@ async fn other_deliveries_deploy_nothing_and_the_answer_says_why() {
     let again = (200, "already received: push-2".to_owned());
     assert_eq!(deliver(&at, &webhook, Kind::GitHub, "push-2", &good).await, again);
     at.kill_serve();
+    let (status, text) = deliver(&at, &webhook, Kind::GitHub, "lost", &good).await;
+    assert!(status == 503 && text.contains("is not running") && !text.contains("omponent"), "{status} {text}");
     at.serve().await.unwrap();
     assert_eq!(deliver(&at, &webhook, Kind::GitHub, "push-2", &good).await, again);
     assert_eq!(deliver(&at, &webhook, Kind::GitHub, "replayed", &good).await.0, 202);

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use anyhow::{Context, anyhow};
 use api::Options;
 use controller::config::{Bases, limits};
 use controller::{Config, Controller, WebhookSettings};
-use data_dir::{DataDir, DataDirError};
-use tokio::net::TcpListener;
+use data_dir::{DataDir, DataDirError, private_files};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -43,13 +44,17 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
         None => None,
     };
     let (http, socket, hold_polls) = (options.http, options.host.socket()?, !options.no_held_polls);
-    let webhook_listener = match webhook_host(&options)? {
-        Some(host) => Some((host, listen_for_webhooks().await?)),
-        None => None,
-    };
-    let webhooks = webhook_listener.as_ref().map(|(host, listener)| webhook_settings(host, listener)).transpose()?;
+    let webhooks = webhook_host(&options)?.map(|host| webhook_settings(host, &data_dir)).transpose()?;
+    let socket_of_webhooks = webhooks.as_ref().map(|it| it.socket.clone());
     let controller = Controller::start(Config { webhooks, ..config(options, &data_dir, api)? }).await?;
     // The controller has created the data directory and holds its lock.
+    let webhook_listener = match socket_of_webhooks.map(|it| listen_for_webhooks(&it)).transpose() {
+        Ok(listener) => listener,
+        Err(error) => {
+            controller.shutdown().await;
+            return Err(error);
+        }
+    };
     let tls = tls_listener
         .map(|listener| Ok::<_, anyhow::Error>((tls(&listener, own, &data_dir, outside.as_ref())?, listener)));
     let tls = match tls.transpose() {
@@ -70,7 +75,7 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     let listeners = Listeners { http: listener, tls, outside };
     let stop = Stop::default();
     let pages = Some(panel::router(Arc::new(controller.clone()), stop.clone()));
-    if let Some((_, listener)) = webhook_listener {
+    if let Some(listener) = webhook_listener {
         tokio::spawn(serve_webhooks(listener, controller.clone(), stop.clone()));
     }
     let options = Options { hold_polls, pages, stop };
@@ -139,17 +144,26 @@ fn webhook_host(options: &Serve) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Only the ingress reaches this listener, and sends it only what comes under the host name for webhooks.
-async fn listen_for_webhooks() -> anyhow::Result<TcpListener> {
-    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("cannot listen for webhooks on 127.0.0.1")
+/// The ingress may have another working directory, so the path is absolute.
+fn webhook_settings(host: String, data_dir: &Path) -> anyhow::Result<WebhookSettings> {
+    let socket =
+        std::path::absolute(DataDir::webhooks_socket_of(data_dir)).context("cannot find the data directory")?;
+    Ok(WebhookSettings { host, socket })
 }
 
-fn webhook_settings(host: &str, listener: &TcpListener) -> anyhow::Result<WebhookSettings> {
-    let listener = listener.local_addr().context("the listener for webhooks has no address")?;
-    Ok(WebhookSettings { host: host.to_owned(), listener })
+/// Only the ingress reaches this listener, and sends it only what comes under the host name for webhooks. The controller
+/// holds the lock of the data directory, so a socket at this path was left by a process that has exited.
+fn listen_for_webhooks(socket: &Path) -> anyhow::Result<UnixListener> {
+    let listen = || {
+        private_files::remove(socket)?;
+        let listener = UnixListener::bind(socket)?;
+        std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))?;
+        Ok::<_, std::io::Error>(listener)
+    };
+    listen().with_context(|| format!("cannot listen for webhooks on {}", socket.display()))
 }
 
-async fn serve_webhooks(listener: TcpListener, controller: Controller, stop: Stop) {
+async fn serve_webhooks(listener: UnixListener, controller: Controller, stop: Stop) {
     if let Err(error) = api::serve_webhooks(listener, Arc::new(controller), stop).await {
         tracing::error!(%error, "webhooks are no longer received. Start serve again");
     }

@@ -53,8 +53,9 @@ pub struct Config {
 pub struct WebhookSettings {
     /// The host name under which the ingress accepts them, in lower case. No app may have it.
     pub host: String,
-    /// The address on this host to which the ingress forwards them.
-    pub listener: SocketAddr,
+    /// The absolute path of the socket to which the ingress forwards them. It is in the data directory, so that no other user
+    /// of this host can take its place while this process does not run.
+    pub socket: PathBuf,
 }
 
 /// A block of addresses cut into `/24` networks.

@@ -22,7 +22,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use ingress::client::IngressEvent;
 use ingress::protocol::{
-    AppPolicy, AppRoutes, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Status, Target, Upstream,
+    Address, AppPolicy, AppRoutes, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Status, Target,
+    Upstream,
 };
 use rollout::ids::AppId;
 use store::records::{IngressCounts, Served};
@@ -53,9 +54,9 @@ pub(crate) fn domain(app: &str) -> String {
     format!("{app}.localhost")
 }
 
-/// The routes of the webhooks: everything under their host name goes to the listener of this process.
+/// The routes of the webhooks: everything under their host name goes to the socket of this process.
 pub(crate) fn webhook_routes(settings: &WebhookSettings) -> AppRoutes {
-    let upstreams = vec![Upstream { id: WEBHOOKS.into(), address: settings.listener }];
+    let upstreams = vec![Upstream { id: WEBHOOKS.into(), address: Address::Unix { unix: settings.socket.clone() } }];
     AppRoutes {
         app: WEBHOOKS.into(),
         hosts: vec![settings.host.clone()],

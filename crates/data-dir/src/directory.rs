@@ -96,6 +96,12 @@ impl DataDir {
         self.root.join("ingress")
     }
 
+    /// Path of the socket to which the ingress forwards deliveries to webhooks, in a data directory that this or another
+    /// process holds.
+    pub fn webhooks_socket_of(root: &Path) -> PathBuf {
+        root.join("ingress").join("hooks.sock")
+    }
+
     /// Path of the admin token, which the command line on this host reads.
     pub fn admin_token_file(&self) -> PathBuf {
         self.root.join("admin-token")

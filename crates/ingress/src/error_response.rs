@@ -52,6 +52,8 @@ pub(crate) enum ProxyError {
     AnswerTimedOut {
         component: String,
     },
+    /// The process of this installation that answers under this host name does not run or does not answer.
+    NotRunning,
 }
 
 /// How much of a request was sent to the instance.
@@ -71,7 +73,7 @@ impl ProxyError {
             ProxyError::BadRequest(_) | ProxyError::BrokenUpload => StatusCode::BAD_REQUEST,
             ProxyError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ProxyError::NoSuchHost | ProxyError::NoSuchPath => StatusCode::NOT_FOUND,
-            ProxyError::NoInstance { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ProxyError::NoInstance { .. } | ProxyError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
             ProxyError::ConnectFailed { .. } | ProxyError::NoAnswer { .. } | ProxyError::BadAnswer { .. } => {
                 StatusCode::BAD_GATEWAY
             }
@@ -95,6 +97,7 @@ impl ProxyError {
             ProxyError::NoAnswer { .. } => "no-answer",
             ProxyError::BadAnswer { .. } => "bad-answer",
             ProxyError::AnswerTimedOut { .. } => "answer-timed-out",
+            ProxyError::NotRunning => "not-running",
         }
     }
 
@@ -134,6 +137,9 @@ impl ProxyError {
             }
             ProxyError::AnswerTimedOut { component } => {
                 format!("Component {component} did not answer in time. It may have seen the request.")
+            }
+            ProxyError::NotRunning => {
+                "The server for this host name is not running. Send the request again in a moment.".to_owned()
             }
         }
     }

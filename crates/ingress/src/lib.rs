@@ -17,7 +17,7 @@
 //! - [`connection_limit`]: which connection is closed when there are too many;
 //! - `worker`: the threads that serve clients; `rarely`, `deadline`: what a request waits for besides its bytes;
 //! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
-//! - `upstream`, `pool`, `counters`: open requests, idle connections, counts.
+//! - `upstream`, `pool`, `upstream_stream`, `counters`: open requests, idle connections, counts.
 
 pub mod client;
 pub mod confine;
@@ -51,6 +51,7 @@ mod table;
 mod tunnel;
 mod upload;
 mod upstream;
+mod upstream_stream;
 mod wire;
 mod worker;
 

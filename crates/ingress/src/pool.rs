@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +15,12 @@ use std::time::{Duration, Instant};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use crate::limits::Limits;
+use crate::protocol::Address;
 use crate::upload::RequestBody;
 use crate::upstream::Upstream;
+use crate::upstream_stream::UpstreamStream;
 use crate::worker;
 
 /// One HTTP/1.1 connection to an upstream.
@@ -72,12 +72,11 @@ impl UpstreamConnection {
 }
 
 /// Opens a connection within the connect timeout.
-pub(crate) async fn connect(address: SocketAddr, limits: &Limits) -> io::Result<UpstreamConnection> {
-    let stream = match tokio::time::timeout(limits.connect, TcpStream::connect(address)).await {
+pub(crate) async fn connect(address: &Address, limits: &Limits) -> io::Result<UpstreamConnection> {
+    let stream = match tokio::time::timeout(limits.connect, UpstreamStream::connect(address)).await {
         Ok(stream) => stream?,
         Err(_elapsed) => return Err(io::ErrorKind::TimedOut.into()),
     };
-    stream.set_nodelay(true)?;
     let traffic = Arc::new(Traffic::default());
     let io = TokioIo::new(UpstreamSocket { stream, traffic: Arc::clone(&traffic), unwritten: true, reader: None });
     let (sender, connection) = http1::Builder::new()
@@ -193,7 +192,7 @@ async fn sweep(upstream: Arc<Upstream>, limits: Arc<Limits>) {
 /// then on it discards what hyper writes, and hyper reads until it has the response or the connection ends. Linux keeps
 /// received bytes readable after a reset, and every read ends once the connection is gone.
 struct UpstreamSocket {
-    stream: TcpStream,
+    stream: UpstreamStream,
     traffic: Arc<Traffic>,
     /// Nothing was written yet. hyper treats bytes that arrive before its request as a protocol error, so such a
     /// response has to wait. A connection that closes before its request is reported at once, so that the request can

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -184,7 +185,26 @@ pub enum Rewrite {
 pub struct Upstream {
     /// Instance name. Never reused for another instance.
     pub id: String,
-    pub address: SocketAddr,
+    pub address: Address,
+}
+
+/// Where an upstream listens. An ingress that does not know the second form leaves the rule out, as
+/// [`Target::Unknown`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Address {
+    Tcp(SocketAddr),
+    /// A socket in the file system. Only processes that may open the file can take its place.
+    Unix {
+        /// Absolute.
+        unix: PathBuf,
+    },
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Address::Tcp(address)
+    }
 }
 
 /// An address to listen on, and the protocol spoken there.

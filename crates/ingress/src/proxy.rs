@@ -33,6 +33,7 @@ use crate::limits::Limits;
 use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
 use crate::pool::{TrafficPosition, UpstreamConnection, connect};
+use crate::protocol::Address;
 use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
@@ -165,7 +166,7 @@ impl Proxy {
                 Ok(connection) => connection,
                 Err(cause) => {
                     search.tried.push(Arc::clone(admitted.upstream()));
-                    let error = connect_error(&admitted, &cause);
+                    let error = for_socket(&admitted, connect_error(&admitted, &cause));
                     if search.tried.len() >= self.limits.upstreams_tried {
                         return Err(error);
                     }
@@ -179,7 +180,8 @@ impl Proxy {
                 match self.response_head(&admitted.exchange, connection.sender.try_send_request(request)).await {
                     Ok(response) => return Ok(Received { response, connection, admitted }),
                     Err(SendFailure::TimedOut) => {
-                        return Err(ProxyError::AnswerTimedOut { component: admitted.rule().component.clone() });
+                        let component = admitted.rule().component.clone();
+                        return Err(for_socket(&admitted, ProxyError::AnswerTimedOut { component }));
                     }
                     Err(SendFailure::Failed(failure)) => failure,
                 };
@@ -196,7 +198,7 @@ impl Proxy {
                 }
                 Err(error) => {
                     search.cut = cut.filter(|_| matches!(error, ProxyError::NoAnswer { .. }));
-                    return Err(error);
+                    return Err(for_socket(&admitted, error));
                 }
             };
         }
@@ -207,7 +209,7 @@ impl Proxy {
         if !new_connection_only && let Some(connection) = upstream.pool().take(self.limits.upstream_idle) {
             return Ok(connection);
         }
-        connect(upstream.address, &self.limits).await
+        connect(&upstream.address, &self.limits).await
     }
 
     /// Waits for the response head. The deadline counts from the last byte of the request body, which may take long.
@@ -426,6 +428,14 @@ fn connect_error(admitted: &Admitted, cause: &io::Error) -> ProxyError {
         return ProxyError::ConnectTimedOut { component };
     }
     ProxyError::ConnectFailed { component, cause: cause.kind().to_string() }
+}
+
+/// Behind a socket in the file system is a process of this installation, and no component of an app.
+fn for_socket(admitted: &Admitted, error: ProxyError) -> ProxyError {
+    match admitted.upstream().address {
+        Address::Unix { .. } if error.status().is_server_error() => ProxyError::NotRunning,
+        _ => error,
+    }
 }
 
 fn count_error(record: &mut RequestRecord, error: &ProxyError, cut: Option<CutKind>) {

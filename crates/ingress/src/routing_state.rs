@@ -1,7 +1,6 @@
 //! The table in force and the upstreams of earlier tables: swaps tables and reports drains.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::counters::{AppCounters, CounterRegistry};
-use crate::protocol::{Counters, Message, Open, RouteTable, Rule};
+use crate::protocol::{Address, Counters, Message, Open, RouteTable, Rule};
 use crate::table::Table;
 use crate::upstream::Upstream;
 
@@ -31,7 +30,7 @@ pub(crate) struct RoutingState {
 /// The live objects behind the names in tables. They outlive tables.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    upstreams: HashMap<(String, SocketAddr), Arc<Upstream>>,
+    upstreams: HashMap<(String, Address), Arc<Upstream>>,
     counters: CounterRegistry,
     ended: Arc<Notify>,
 }
@@ -43,7 +42,7 @@ impl Registry {
 
     pub fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream> {
         let ended = &self.ended;
-        let entry = self.upstreams.entry((wanted.id.clone(), wanted.address));
+        let entry = self.upstreams.entry((wanted.id.clone(), wanted.address.clone()));
         Arc::clone(entry.or_insert_with(|| Arc::new(Upstream::new(wanted, Arc::clone(ended)))))
     }
 }
@@ -87,14 +86,14 @@ impl RoutingState {
         let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();
         registry.counters.drop_unrouted(&apps);
         for (key, upstream) in &registry.upstreams {
-            if upstream.is_draining() && routed.contains(&(key.0.as_str(), key.1)) {
+            if upstream.is_draining() && routed.contains(&(key.0.as_str(), &key.1)) {
                 upstream.route();
             }
         }
         // Table before flags: a request that a draining upstream turns away finds the new table.
         self.table.store(Arc::new(table));
         for (key, upstream) in &registry.upstreams {
-            if !upstream.is_draining() && !routed.contains(&(key.0.as_str(), key.1)) {
+            if !upstream.is_draining() && !routed.contains(&(key.0.as_str(), &key.1)) {
                 upstream.drain();
             }
         }
@@ -130,29 +129,29 @@ impl RoutingState {
     }
 
     /// Draining upstreams and their counts. Those at zero are removed, so this is their last report.
-    fn draining(&self) -> Vec<(String, SocketAddr, Open)> {
+    fn draining(&self) -> Vec<(String, Address, Open)> {
         let mut registry = self.registry();
         let draining = registry.upstreams.values().filter(|upstream| upstream.is_draining());
         let counts: Vec<_> =
-            draining.map(|upstream| (upstream.id.clone(), upstream.address, upstream.open())).collect();
+            draining.map(|upstream| (upstream.id.clone(), upstream.address.clone(), upstream.open())).collect();
         for (id, address, open) in &counts {
             if *open == Open::default() {
-                registry.upstreams.remove(&(id.clone(), *address));
+                registry.upstreams.remove(&(id.clone(), address.clone()));
             }
         }
         counts
     }
 }
 
-fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, SocketAddr)> {
+fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, &Address)> {
     let rules = table.apps.iter().flat_map(|app| &app.rules);
-    rules.flat_map(Rule::upstreams).map(|upstream| (upstream.id.as_str(), upstream.address)).collect()
+    rules.flat_map(Rule::upstreams).map(|upstream| (upstream.id.as_str(), &upstream.address)).collect()
 }
 
 /// Reports the counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach
 /// zero.
 async fn report_drains(routing: std::sync::Weak<RoutingState>, ended: Arc<Notify>) {
-    let mut reported: HashMap<(String, SocketAddr), (Open, Instant)> = HashMap::new();
+    let mut reported: HashMap<(String, Address), (Open, Instant)> = HashMap::new();
     let mut next_report: Option<Instant> = None;
     loop {
         let waited = async {

@@ -4,20 +4,19 @@
 //! second; a drain sets the flag first and reads the count second. So at least one of the two sees the other: either
 //! the drain counts the request, or the request turns back and is routed again by the newer table.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
 use crate::pool::Pool;
-use crate::protocol::Open;
+use crate::protocol::{Address, Open};
 use crate::worker;
 
 #[derive(Debug)]
 pub(crate) struct Upstream {
     pub id: String,
-    pub address: SocketAddr,
+    pub address: Address,
     /// Idle connections, for each worker.
     pools: Box<[Pool]>,
     requests: AtomicU64,
@@ -31,7 +30,7 @@ impl Upstream {
     pub fn new(wanted: &crate::protocol::Upstream, ended: Arc<Notify>) -> Self {
         Upstream {
             id: wanted.id.clone(),
-            address: wanted.address,
+            address: wanted.address.clone(),
             pools: (0..worker::count()).map(|_| Pool::default()).collect(),
             requests: AtomicU64::new(0),
             upgraded: AtomicU64::new(0),
@@ -119,10 +118,13 @@ impl Drop for Admission {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn upstream() -> Arc<Upstream> {
-        let wanted = crate::protocol::Upstream { id: "web.0".to_owned(), address: ([127, 0, 0, 1], 1).into() };
+        let wanted =
+            crate::protocol::Upstream { id: "web.0".to_owned(), address: SocketAddr::from(([127, 0, 0, 1], 1)).into() };
         Arc::new(Upstream::new(&wanted, Arc::default()))
     }
 

@@ -41,7 +41,10 @@ mod tests {
     use super::*;
 
     fn part(app: &str, host: &str, upstreams: usize) -> (String, AppRoutes) {
-        let upstream = |number: usize| Upstream { id: format!("{app}-{number}"), address: ([10, 0, 0, 1], 80).into() };
+        let upstream = |number: usize| Upstream {
+            id: format!("{app}-{number}"),
+            address: std::net::SocketAddr::from(([10, 0, 0, 1], 80)).into(),
+        };
         let rule = Rule {
             authority: None,
             cors: None,

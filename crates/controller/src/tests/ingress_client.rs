@@ -98,14 +98,10 @@ fn only_a_deleted_app_loses_its_routes_and_one_without_a_record_keeps_them() {
 #[test]
 fn the_routes_of_webhooks_lead_to_the_newest_process_or_are_removed() {
     simulate(async {
-        let routes = |port: u16| {
-            webhook_routes(&WebhookSettings {
-                host: "hooks.example.com".into(),
-                listener: ([127, 0, 0, 1], port).into(),
-            })
-        };
-        let earlier = routes(1).app;
-        for own in [Some(routes(2)), None] {
+        let routes =
+            |socket: &str| webhook_routes(&WebhookSettings { host: "hooks.example.com".into(), socket: socket.into() });
+        let earlier = routes("/old/hooks.sock").app;
+        for own in [Some(routes("/data/hooks.sock")), None] {
             let (_dir, ingress, client) = client_after(&["a", &earlier], &["a"], &[], own.clone()).await;
             client.set(part("a")).await.unwrap();
             let expected: Vec<_> = [part("a")].into_iter().chain(own).collect();

@@ -41,7 +41,7 @@ fn read(text: &str) -> AppSpec {
 }
 
 fn settings() -> Option<WebhookSettings> {
-    Some(WebhookSettings { host: HOST.into(), listener: ([127, 0, 0, 1], 9).into() })
+    Some(WebhookSettings { host: HOST.into(), socket: "/data/ingress/hooks.sock".into() })
 }
 
 /// A cluster with the webhook `forge`, in which commit 1 of this spec serves.

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,7 +50,7 @@ pub fn http(address: impl Into<SocketAddr>) -> Listener {
 
 pub fn rule(prefix: &str, rewrite: Rewrite, upstreams: &[(&str, SocketAddr)]) -> Rule {
     let upstreams =
-        upstreams.iter().map(|(id, address)| Upstream { id: (*id).to_owned(), address: *address }).collect();
+        upstreams.iter().map(|(id, address)| Upstream { id: (*id).to_owned(), address: (*address).into() }).collect();
     Rule {
         authority: None,
         path: PathMatch::Prefix(prefix.to_owned()),
@@ -134,7 +134,7 @@ pub async fn read_all(stream: &mut TcpStream) -> String {
 }
 
 /// Reads up to and including the empty line, byte by byte, so that nothing after it is lost.
-pub async fn read_head(stream: &mut TcpStream) -> Option<String> {
+pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);

@@ -11,4 +11,5 @@ mod invalid_requests;
 mod previous_version;
 mod retry;
 mod routing;
+mod unix_socket;
 mod upgrade;

@@ -77,12 +77,12 @@ impl TestCluster {
     fn routes_match(&self, state: &AppState) -> Result<(), String> {
         let web = state.instances.iter().filter(|it| it.component.as_str() == "web");
         let wanted: BTreeMap<_, _> =
-            web.map(|it| (it.name.to_string(), SocketAddr::from((it.address, 8080)))).collect();
+            web.map(|it| (it.name.to_string(), SocketAddr::from((it.address, 8080)).into())).collect();
         let taken = self.ingress.taken();
         let apps = taken.last().into_iter().flat_map(|it| &it.table.apps);
         let rules = apps.filter(|it| it.app == state.app.id.as_str()).flat_map(|it| &it.rules);
         let upstreams = rules.flat_map(Rule::upstreams);
-        let routed: BTreeMap<_, _> = upstreams.map(|it| (it.id.clone(), it.address)).collect();
+        let routed: BTreeMap<_, _> = upstreams.map(|it| (it.id.clone(), it.address.clone())).collect();
         ensure(routed == wanted, || format!("routed {routed:?}, wanted {wanted:?}"))
     }
 
