@@ -39,7 +39,8 @@ type Sender = mpsc::Sender<Result<BuildEvent, EngineError>>;
 impl DockerEngine {
     pub(super) fn build_image(&self, spec: &BuildSpec, context: Context) -> BuildEvents {
         let (events, receiver) = mpsc::channel(WAITING_EVENTS);
-        let build = Build { docker: self.docker.clone(), socket: self.socket.clone(), spec: spec.clone() };
+        let (docker, socket, tagging) = (self.docker.clone(), self.socket.clone(), self.tagging.clone());
+        let build = Build { docker, socket, tagging, spec: spec.clone() };
         if let Err(error) = check_arguments(spec) {
             return futures::stream::iter([Err(error)]).boxed();
         }
@@ -63,6 +64,8 @@ impl DockerEngine {
 struct Build {
     docker: Docker,
     socket: PathBuf,
+    /// That of the engine: no tag is removed while an image is tagged.
+    tagging: Arc<tokio::sync::Mutex<()>>,
     spec: BuildSpec,
 }
 
@@ -171,6 +174,7 @@ impl Build {
             .repo(repository)
             .tag(tag.unwrap_or_default())
             .build();
+        let _alone = self.tagging.lock().await;
         match tokio::time::timeout(super::DEADLINE, self.docker.tag_image(&id, Some(options))).await {
             Ok(Ok(())) => Ok(id),
             Ok(Err(error)) => Err(failure::translate(&self.socket, "tag", error)),
@@ -245,6 +249,8 @@ fn path(spec: &BuildSpec, session: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures::poll;
+
     use super::*;
 
     fn spec(value: String) -> BuildSpec {
@@ -254,6 +260,22 @@ mod tests {
             args: [("KEY".to_owned(), value)].into(),
             ..Default::default()
         }
+    }
+
+    #[tokio::test]
+    async fn an_image_is_not_tagged_while_a_tag_is_removed() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let socket = folder.path().join("engine.sock");
+        let _engine = tokio::net::UnixListener::bind(&socket).expect("a socket");
+        let docker = Docker::connect_with_unix(&socket.to_string_lossy(), 60, bollard::API_DEFAULT_VERSION);
+        let tagging = Arc::new(tokio::sync::Mutex::default());
+        let build =
+            Build { docker: docker.expect("a client"), socket, tagging: tagging.clone(), spec: spec(String::new()) };
+        let removing = tagging.lock().await;
+        let mut tagged = Box::pin(build.finish(Some("sha256:1".to_owned())));
+        assert!(poll!(&mut tagged).is_pending());
+        drop(removing);
+        assert!(tagging.try_lock().is_err(), "the build is next");
     }
 
     #[test]

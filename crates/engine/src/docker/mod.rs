@@ -59,7 +59,7 @@ pub struct DockerEngine {
     made: made::MadeNames,
     /// Held while an image is tagged or a tag is removed. If both happen at the same time, the engine may remove the image
     /// with its new tag, although it has confirmed the tag.
-    tagging: tokio::sync::Mutex<()>,
+    tagging: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Networks of this installation seen so far: app by network id. Needed because network events carry no labels. Shared
@@ -115,7 +115,7 @@ impl DockerEngine {
             host: OnceCell::new(),
             known_networks: KnownNetworks::default(),
             made: made::MadeNames::default(),
-            tagging: tokio::sync::Mutex::default(),
+            tagging: Arc::default(),
         })
     }
 
