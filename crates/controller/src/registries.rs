@@ -47,6 +47,7 @@ pub(crate) fn parse_host(text: &str) -> Result<String, String> {
     }
     let lower = text.trim().to_ascii_lowercase();
     let host = lower.strip_prefix("https://").unwrap_or(&lower).trim_end_matches('/');
+    let host = reference::without_usual_port(host);
     let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
     let is_name = name.split('.').all(|part| !part.is_empty())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
@@ -78,6 +79,9 @@ mod tests {
             ("https://GHCR.io/", "ghcr.io"),
             ("localhost", "localhost"),
             ("registry:5000", "registry:5000"),
+            ("ghcr.io:443", "ghcr.io"),
+            ("https://index.docker.io:443", "docker.io"),
+            ("registry:443", "registry:443"),
             ("127.0.0.1:5000", "127.0.0.1:5000"),
             ("https://index.docker.io/v1/", "docker.io"),
             ("registry-1.docker.io", "docker.io"),

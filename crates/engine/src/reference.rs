@@ -42,11 +42,17 @@ pub fn short_repository(reference: &str) -> &str {
 /// assert_eq!(host("redis:7"), "docker.io");
 /// assert_eq!(host("acme/shop"), "docker.io");
 /// assert_eq!(host("ghcr.io/acme/shop:1"), "ghcr.io");
+/// assert_eq!(host("ghcr.io:443/acme/shop"), "ghcr.io");
 /// assert_eq!(host("localhost:5000/shop@sha256:ab"), "localhost:5000");
 /// ```
 pub fn host(reference: &str) -> &str {
     match reference.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
+        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => without_usual_port(first),
         _ => "docker.io",
     }
+}
+
+/// The host of a registry without the port that it has anyway, 443. A name without a dot needs a port to be a host.
+pub fn without_usual_port(host: &str) -> &str {
+    host.strip_suffix(":443").filter(|name| name.contains('.')).unwrap_or(host)
 }

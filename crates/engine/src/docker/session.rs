@@ -85,7 +85,7 @@ impl Auth for Logins {
         let host = match request.get_ref().host.as_str() {
             // The host that serves the images of docker.io.
             "registry-1.docker.io" => "docker.io",
-            host => host,
+            host => crate::reference::without_usual_port(host),
         };
         // Without a login the engine asks the registry anonymously.
         let login = self.0.get(host);
