@@ -89,6 +89,33 @@ impl WorkingCopy {
         self.recorded().map_err(git_error(&self.root))
     }
 
+    /// The directories whose files are missing from snapshots, because this process cannot list them, with the system's
+    /// reason. Their paths are relative to the root. Git reports no error for them.
+    pub fn unreadable_directories(&self) -> Vec<(PathBuf, io::Error)> {
+        let mut unreadable = Vec::new();
+        let mut directories = vec![PathBuf::new()];
+        while let Some(directory) = directories.pop() {
+            match fs::read_dir(self.root.join(&directory)) {
+                Ok(entries) => {
+                    let inner = entries.flatten().filter(|it| it.file_type().is_ok_and(|it| it.is_dir()));
+                    let inner = inner.map(|it| directory.join(it.file_name()));
+                    directories.extend(inner.filter(|it| !self.is_left_out(it)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => unreadable.push((directory, error)),
+            }
+        }
+        unreadable.sort_by(|(one, _), (other, _)| one.cmp(other));
+        unreadable
+    }
+
+    /// Whether snapshots leave out a directory on purpose: it is ignored, or has a repository of its own.
+    fn is_left_out(&self, directory: &Path) -> bool {
+        directory.ends_with(".git")
+            || self.root.join(directory).join(".git").exists()
+            || self.snapshots.is_path_ignored(directory).unwrap_or(false)
+    }
+
     fn recorded(&self) -> Result<TreeId, git2::Error> {
         let mut index = self.snapshots.index()?;
         // A directory with a repository of its own ends with a slash. The source worker reports what a submodule lacks.
@@ -208,6 +235,8 @@ fn git_error(path: &Path) -> impl FnOnce(git2::Error) -> WorkingCopyError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     struct Folder {
@@ -329,6 +358,38 @@ mod tests {
         let copy = folder.open();
         copy.record().unwrap();
         assert_eq!(paths(&copy), ["a"]);
+    }
+
+    #[test]
+    fn directories_that_cannot_be_listed_are_named_unless_they_are_left_out() {
+        let folder = Folder::new();
+        let own = Repository::init(&folder.root).unwrap();
+        for directory in ["data/secret", "ignored/secret", "inner", ".git/secret"] {
+            folder.write(&format!("{directory}/a"), "1");
+        }
+        Repository::init(folder.root.join("inner")).unwrap();
+        folder.write(".gitignore", "ignored/\n");
+        let closed = ["data/secret", "ignored/secret", "inner", ".git/secret"].map(|it| folder.root.join(it));
+        let set_mode = |mode: u32| {
+            closed.iter().for_each(|it| fs::set_permissions(it, fs::Permissions::from_mode(mode)).unwrap());
+        };
+        set_mode(0o000);
+        drop(own);
+        let found = std::thread::scope(|scope| {
+            let unreadable = || {
+                // Root may list everything. This applies to one thread.
+                confine::confine(rustix::thread::CapabilitySet::empty(), &[]).unwrap();
+                let copy = folder.open();
+                copy.record().unwrap();
+                (copy.unreadable_directories(), paths(&copy))
+            };
+            scope.spawn(unreadable).join().unwrap()
+        });
+        set_mode(0o700);
+        let (unreadable, recorded) = found;
+        let named: Vec<_> = unreadable.iter().map(|(path, error)| (path.to_str().unwrap(), error.kind())).collect();
+        assert_eq!(named, [("data/secret", io::ErrorKind::PermissionDenied)]);
+        assert_eq!(recorded, [".gitignore"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod spec;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -55,7 +56,7 @@ pub async fn run(options: Dev, connection: &Connection) -> anyhow::Result<Exit> 
     }
     let mut spec = spec::load(&options, written, &name, &directory, &copy, &repository)?;
     prompt(&mut spec)?;
-    let mut session = Session { client, name, spec, copy, repository, exists: false };
+    let mut session = Session { client, name, spec, copy, repository, exists: false, unreadable: BTreeSet::new() };
     session.run(options.watch).await
 }
 
@@ -74,6 +75,8 @@ struct Session {
     repository: PathBuf,
     /// Whether this session has created or updated the app.
     exists: bool,
+    /// Directories that were named because they cannot be read.
+    unreadable: BTreeSet<PathBuf>,
 }
 
 impl Session {
@@ -163,6 +166,7 @@ impl Session {
 
     /// Deploys the files that were recorded last, and reports how long it took since `began`.
     async fn deploy(&mut self, began: Instant, recorded: Duration) -> anyhow::Result<Exit> {
+        self.name_unreadable_directories();
         let before = watch::instances(&self.client, &self.name).await;
         let started = self.start().await?;
         let limit = DEPLOYMENT_LIMIT;
@@ -175,6 +179,19 @@ impl Session {
             }
         }
         Ok(watched.exit)
+    }
+
+    /// Once for each directory.
+    fn name_unreadable_directories(&mut self) {
+        for (path, error) in tokio::task::block_in_place(|| self.copy.unreadable_directories()) {
+            if self.unreadable.insert(path.clone()) {
+                output::note(&format!(
+                    "warning: {} cannot be read ({error}), so images lack its files. Let this user read it, or ignore it in \
+                     .gitignore",
+                    path.display()
+                ));
+            }
+        }
     }
 
     async fn start(&mut self) -> anyhow::Result<Deployment> {
