@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use app_spec::RepositoryKey;
+use app_spec::{RepositoryKey, is_deceptive};
 use hyper::HeaderMap;
 use rollout::push::{Push, RefChange};
 use serde_json::Value;
@@ -188,9 +188,9 @@ fn change(reference: &str, after: &str) -> Option<RefChange> {
     }
 }
 
-/// The beginning of a text, without control characters.
+/// The beginning of a text, without characters that a terminal or page does not show as they are.
 pub(super) fn short(text: &str) -> String {
-    text.chars().filter(|it| !it.is_control()).take(MAX_TEXT).collect()
+    text.chars().filter(|it| !is_deceptive(*it)).take(MAX_TEXT).collect()
 }
 
 #[cfg(test)]
@@ -336,6 +336,14 @@ mod tests {
         let none = [("x-github-event", "ping")];
         assert_eq!(id(&none, b"{}"), id(&none, b"{}"));
         assert_ne!(id(&none, b"{}"), id(&none, b"{ }"));
+    }
+
+    #[test]
+    fn texts_keep_no_characters_that_hide_or_reorder_others() {
+        let mut body = github("refs/heads/main", COMMIT);
+        body["repository"]["full_name"] = "acme\u{202e}/\u{1b}[1ms\u{200b}hop\u{2066}".into();
+        let (repository, ..) = pushed(content(&[("x-github-event", "push")], &body));
+        assert_eq!(repository, "acme/[1mshop");
     }
 
     #[test]
