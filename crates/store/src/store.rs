@@ -375,6 +375,10 @@ impl Store {
         self.inner.damaged.list()
     }
 
+    pub(crate) fn damaged_rows(&self) -> Arc<DamagedRows> {
+        Arc::clone(&self.inner.damaged)
+    }
+
     /// Set if the database had lost commits when it was opened. Set again at every start until the next commit.
     pub fn lost_commits(&self) -> Option<LostCommits> {
         self.inner.lost_commits
@@ -488,7 +492,10 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::HostLogin(it) => put(damaged, it),
         Change::ForgetHostLogin(kind, host) => damaged.clear(HostLogin::NAME, &format!("{}/{host}", kind.as_str())),
         Change::Webhook(it) => put(damaged, it),
-        Change::ForgetWebhook(name) => damaged.clear(Webhook::NAME, name),
+        Change::ForgetWebhook(name) => {
+            damaged.clear(Webhook::NAME, name);
+            damaged.clear_within(crate::deliveries::TABLE, name);
+        }
         Change::ForgetApp(_) => damaged.clear_all(),
         Change::Transition(_) | Change::Idempotency(_) | Change::Audit(_) => {}
     }

@@ -107,3 +107,23 @@ async fn the_deliveries_of_a_webhook_are_deleted_with_it() {
     assert_eq!(test.store.deliveries("github", 10).await.unwrap(), []);
     assert!(test.store.add_delivery(delivery("github", "2", true)).await.is_err(), "nothing is kept without a webhook");
 }
+
+#[tokio::test]
+async fn a_damaged_delivery_is_reported_until_its_row_is_deleted() {
+    let test = with_webhook().await;
+    test.store.commit(vec![Change::Webhook(webhook("forge"))]).await.unwrap();
+    let damage = "INSERT INTO webhook_deliveries (webhook, id, open, body) VALUES (?1, 'damaged', 0, '{')";
+    for name in ["github", "forge"] {
+        test.sql().execute(damage, [name]).unwrap();
+        assert_eq!(test.store.deliveries(name, 10).await.unwrap(), []);
+    }
+    assert_eq!(test.store.damaged().len(), 2);
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+        INSERT INTO webhook_deliveries (webhook, id, open, body) SELECT 'github', i, 0, '{}' FROM n";
+    test.sql().execute(sql, [DELIVERIES - 1]).unwrap();
+    test.store.add_delivery(delivery("github", "newest", false)).await.unwrap();
+    let left: Vec<_> = test.store.damaged().into_iter().map(|it| it.key).collect();
+    assert!(matches!(&left[..], [key] if key.starts_with("forge/")), "{left:?}");
+    test.store.commit(vec![Change::ForgetWebhook("forge".to_owned())]).await.unwrap();
+    assert_eq!(test.store.damaged(), []);
+}
