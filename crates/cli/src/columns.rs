@@ -217,7 +217,8 @@ fn text(object: &Value, pointer: &str) -> String {
 }
 
 fn only_app(token: &Value) -> String {
-    token["app_name"].as_str().unwrap_or("all").to_owned()
+    let name = token["app_name"].as_str().unwrap_or("all");
+    if token["app_deleted"] == true { format!("{name} (deleted)") } else { name.to_owned() }
 }
 
 fn fingerprints(login: &Value) -> String {
@@ -325,6 +326,7 @@ mod tests {
         let token = json!({ "name": "ci", "expired": true, "expires_at": "2026-03-01T10:00:00.000Z" });
         assert_eq!(cells(TOKENS, token, "Name,App,Expires"), "ci  all  2026-03-01T10:00:00.000Z (expired)\n");
         assert_eq!(cells(TOKENS, json!({ "app_name": "shop", "expired": false }), "App,Expires"), "shop  never\n");
+        assert_eq!(cells(WEBHOOKS, json!({ "app_name": "shop", "app_deleted": true }), "App"), "shop (deleted)\n");
         let refused = json!({ "token_name": "ci", "outcome": "refused", "status": 403 });
         assert_eq!(cells(AUDIT, refused, "Token,Outcome"), "ci  refused (403)\n");
         assert_eq!(cells(AUDIT, json!({ "outcome": "accepted", "status": 200 }), "Outcome"), "accepted\n");

@@ -90,6 +90,7 @@ pub fn webhook(name: &str) -> WebhookView {
     WebhookView {
         name: name.into(),
         app: None,
+        app_deleted: false,
         created: Timestamp(1_772_000_000_000),
         address: Some(format!("http://hooks.example.com:8080/{name}")),
         refused: 0,

@@ -584,6 +584,8 @@ pub struct WebhookView {
     pub name: String,
     /// The only app that it may deploy; `None`: all apps that use the repository of a push.
     pub app: Option<TokenApp>,
+    /// That app was deleted, so the webhook deploys nothing.
+    pub app_deleted: bool,
     /// When it was added.
     pub created: Timestamp,
     /// Where hosts reach it. `None`: `serve` has no host name for webhooks now.

@@ -13,6 +13,7 @@ pub(crate) fn webhook(it: &WebhookView) -> Value {
         .set("name", it.name.as_str())
         .maybe("app_id", it.app.as_ref().map(|app| app.id.as_str()))
         .maybe("app_name", it.app.as_ref().map(|app| app.name.as_str()))
+        .maybe("app_deleted", it.app_deleted.then_some(true))
         .maybe("created_at", time(it.created).map(rfc3339))
         .maybe("address", it.address.as_deref())
         .set("refused", it.refused)

@@ -25,7 +25,7 @@ impl Controller {
         let mut views = Vec::new();
         for webhook in self.0.webhooks.all() {
             let deliveries = self.0.shared.store.deliveries(&webhook.name, LISTED).await?;
-            views.push(WebhookView { deliveries, ..self.webhook_view(&webhook) });
+            views.push(WebhookView { deliveries, ..self.webhook_view(&webhook).await? });
         }
         Ok(views)
     }
@@ -71,8 +71,8 @@ impl Controller {
             )));
         }
         let webhook = Webhook { name, secret, app, created: clock::now() };
+        let created = CreatedWebhook { secret: webhook.secret.clone(), view: self.webhook_view(&webhook).await? };
         self.commit_audited(vec![Change::Webhook(webhook.clone())], caller).await?;
-        let created = CreatedWebhook { secret: webhook.secret.clone(), view: self.webhook_view(&webhook) };
         webhooks.add(webhook);
         Ok(created)
     }
@@ -89,23 +89,29 @@ impl Controller {
         if let Some(audit) = &caller.audit {
             audit.set_subject(name);
         }
+        let view = self.webhook_view(found).await?;
         self.commit_audited(vec![Change::ForgetWebhook(name.to_owned())], caller).await?;
         webhooks.remove(name);
-        Ok(self.webhook_view(found))
+        Ok(view)
     }
 
-    fn webhook_view(&self, webhook: &Webhook) -> WebhookView {
+    async fn webhook_view(&self, webhook: &Webhook) -> Result<WebhookView, ControlError> {
+        let app_deleted = match &webhook.app {
+            Some(only) => self.0.shared.store.app_state(&only.id).await?.is_none_or(|it| it.app.deleting),
+            None => false,
+        };
         let settings = self.0.shared.config.webhooks.as_ref();
         let port = self.0.shared.config.http.port();
         let port = if port == 80 { String::new() } else { format!(":{port}") };
-        WebhookView {
+        Ok(WebhookView {
             name: webhook.name.clone(),
             app: webhook.app.clone(),
+            app_deleted,
             created: webhook.created,
             address: settings.map(|it| format!("http://{}{port}/{}", it.host, webhook.name)),
             refused: self.0.webhooks.refused(&webhook.name),
             deliveries: Vec::new(),
-        }
+        })
     }
 
     /// Records a delivery and answers it. Looking at the apps happens later.

@@ -387,6 +387,25 @@ fn a_delivery_for_a_deleted_app_is_not_tried_again() {
     });
 }
 
+#[test]
+fn a_webhook_for_a_deleted_app_is_listed_as_such() {
+    simulate(async {
+        let (cluster, app) = serving(SPEC).await;
+        let wanted = NewWebhook { name: "only".into(), app: Some("site".into()), secret: None };
+        assert!(!cluster.controller().create_webhook(wanted, &caller()).await.unwrap().view.app_deleted);
+        cluster.controller().delete_app(&app).await.unwrap();
+        let deleted = async || {
+            let all = cluster.controller().webhooks().await.unwrap();
+            all.into_iter().map(|it| (it.name, it.app_deleted)).collect::<Vec<_>>()
+        };
+        let expected = [("forge".to_owned(), false), ("only".to_owned(), true)];
+        assert_eq!(deleted().await, expected);
+        // An app that has the name now is another one.
+        cluster.controller().create_app(read(SPEC), &caller()).await.unwrap();
+        assert_eq!(deleted().await, expected);
+    });
+}
+
 /// With a prebuilt image that follows its tag.
 const IMAGE: &str = "
 name: site
