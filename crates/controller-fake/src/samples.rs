@@ -72,7 +72,7 @@ pub fn webhook(name: &str) -> WebhookView {
     let app = DeliveryApp {
         id: APP.into(),
         name: "shop".into(),
-        commit: "1a2b3c4".into(),
+        commits: [("web".into(), "1a2b3c4".into())].into(),
         result: Some("deployment 2 was started".into()),
         deployment: Some(DeploymentId::new("d-2")),
     };

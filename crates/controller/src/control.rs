@@ -42,7 +42,7 @@ use tokio::sync::watch;
 
 pub(crate) use down::{Graces, stop_all};
 pub(crate) use inspections::Inspections;
-pub(crate) use pushes::Pushes;
+pub(crate) use pushes::SourceChecks;
 
 use crate::config::Config;
 use crate::console::{Console, ConsoleRequest, ConsoleTarget};

@@ -22,7 +22,7 @@ use crate::bandwidth::{self, Bandwidth};
 use crate::clock;
 use crate::config::Config;
 use crate::console::{Shells, end_leftover_shells};
-use crate::control::{Graces, Inspections, Pushes, stop_all};
+use crate::control::{Graces, Inspections, SourceChecks, stop_all};
 use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
 use crate::fence::Fence;
@@ -51,7 +51,7 @@ pub(crate) struct ControllerState {
     pub sign_in_links: SignInLinks,
     pub inspections: Inspections,
     pub webhooks: Webhooks,
-    pub pushes: Pushes,
+    pub source_checks: SourceChecks,
     pub apps: RwLock<HashMap<rollout::ids::AppId, AppHandle>>,
 }
 
@@ -169,7 +169,7 @@ pub(crate) async fn take_over(
         sign_in_links: SignInLinks::default(),
         inspections: Inspections::default(),
         webhooks,
-        pushes: Pushes::default(),
+        source_checks: SourceChecks::default(),
         apps,
     })
 }

@@ -83,7 +83,7 @@ impl Push {
 
 /// A deployment of the app, as far as pushes are concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Past {
+pub struct PreviousDeployment {
     /// 1, 2, 3 … within the app.
     pub number: u64,
     /// Where it stands.
@@ -141,10 +141,10 @@ pub enum Finding {
     New,
 }
 
-/// Why the app is not looked at now. `pinned`: the deployment that it is pinned to. `past`: its newest deployments.
-pub fn obstacle(pinned: Option<u64>, past: &[Past]) -> Option<Obstacle> {
-    let waits = |it: &&Past| it.stage == Stage::Pending && !it.cancel_requested && takes_newest(it.build);
-    let waiting = || past.iter().find(waits).map(|it| Obstacle::Waits(it.number));
+/// Why the app is not looked at now. `pinned`: the deployment that it is pinned to. `previous`: its newest deployments.
+pub fn obstacle(pinned: Option<u64>, previous: &[PreviousDeployment]) -> Option<Obstacle> {
+    let waits = |it: &&PreviousDeployment| it.stage == Stage::Pending && !it.cancel_requested && takes_newest(it.build);
+    let waiting = || previous.iter().find(waits).map(|it| Obstacle::Waits(it.number));
     pinned.map(Obstacle::Pinned).or_else(waiting)
 }
 
@@ -153,12 +153,12 @@ pub fn obstacle(pinned: Option<u64>, past: &[Past]) -> Option<Obstacle> {
 /// Two deployments count: the newest one that says what should serve, which may be a rollback or keep an older version, and
 /// the newest one that took the newest sources. The second one is the reason why a version that failed, or that a person
 /// rolled back, is not deployed again until the source changes. Restarts copy what serves and do not count.
-pub fn compare(component: &ComponentName, newest: &str, past: &[Past]) -> Comparison {
-    let mut past: Vec<_> = past.iter().filter(|it| it.build != Build::Frozen).collect();
-    past.sort_by_key(|it| std::cmp::Reverse(it.number));
-    let with_version = |it: &&Past| Some((it.number, it.stage, it.versions.get(component)?.clone()));
-    let serving = past.iter().find_map(with_version);
-    let followed = past.iter().filter(|it| takes_newest(it.build)).find_map(with_version);
+pub fn compare(component: &ComponentName, newest: &str, previous: &[PreviousDeployment]) -> Comparison {
+    let mut previous: Vec<_> = previous.iter().filter(|it| it.build != Build::Frozen).collect();
+    previous.sort_by_key(|it| std::cmp::Reverse(it.number));
+    let with_version = |it: &&PreviousDeployment| Some((it.number, it.stage, it.versions.get(component)?.clone()));
+    let serving = previous.iter().find_map(with_version);
+    let followed = previous.iter().filter(|it| takes_newest(it.build)).find_map(with_version);
     let mut known: Vec<_> = serving.into_iter().chain(followed).collect();
     known.dedup();
     match known.iter().find(|(.., version)| version == newest) {
@@ -241,13 +241,13 @@ mod tests {
         assert_eq!(push.relevance(&Source::Gitlab(hosted)), OtherRepository);
     }
 
-    fn past(number: u64, stage: Stage, build: Build, version: &str) -> Past {
+    fn past(number: u64, stage: Stage, build: Build, version: &str) -> PreviousDeployment {
         let versions = [("web".into(), version.to_owned())].into_iter().filter(|(_, version)| !version.is_empty());
-        Past { number, stage, cancel_requested: false, build, versions: versions.collect() }
+        PreviousDeployment { number, stage, cancel_requested: false, build, versions: versions.collect() }
     }
 
     /// Name, number of the pinned deployment, deployments, and the obstacle.
-    type ObstacleCase<'a> = (&'a str, Option<u64>, Vec<Past>, Option<Obstacle>);
+    type ObstacleCase<'a> = (&'a str, Option<u64>, Vec<PreviousDeployment>, Option<Obstacle>);
 
     #[test]
     fn a_pinned_app_and_one_whose_next_deployment_takes_the_newest_sources_are_not_looked_at() {
@@ -262,7 +262,7 @@ mod tests {
             (
                 "will be canceled",
                 None,
-                vec![Past { cancel_requested: true, ..past(2, Stage::Pending, Reuse, "") }],
+                vec![PreviousDeployment { cancel_requested: true, ..past(2, Stage::Pending, Reuse, "") }],
                 None,
             ),
         ];
@@ -279,7 +279,7 @@ mod tests {
         let new = |with: &[(u64, &str)]| Comparison::New {
             compare_with: with.iter().map(|(number, version)| (*number, (*version).to_owned())).collect(),
         };
-        let cases: [(&str, &[Past], &str, Comparison); 15] = [
+        let cases: [(&str, &[PreviousDeployment], &str, Comparison); 15] = [
             ("no deployment", &[], "b", new(&[])),
             ("serves", &[past(1, Active, Reuse, "a")], "a", known(1, false)),
             ("pushed", &[past(1, Active, Reuse, "a")], "b", new(&[(1, "a")])),

@@ -136,6 +136,10 @@ pub struct Deployment {
     /// Resolved commits by component. A build that is started again after a crash uses the same commit.
     #[serde(default)]
     pub commits: BTreeMap<ComponentName, String>,
+    /// The newest versions that a push or a poll found, if it requested this deployment. They count as tried even if the
+    /// deployment ends before it has fetched them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found_versions: BTreeMap<ComponentName, String>,
     /// Images by component, added as each one is ready.
     pub images: BTreeMap<ComponentName, Image>,
     /// Targets of services and workers. Set once all images are ready.

@@ -1,6 +1,8 @@
 //! Accepts requests: checks them against the active deployment, records them as deployments, and merges them with a
 //! waiting one.
 
+use std::collections::BTreeMap;
+
 use app_spec::{AppSpec, Component};
 use rollout::deployment::{Event, Stage};
 use rollout::ids::{ComponentName, DeploymentId};
@@ -27,6 +29,8 @@ pub(crate) struct DeployRequest {
     pub spec: Option<NewSpec>,
     /// The cause, in words for people.
     pub cause: String,
+    /// The newest versions that a push or a poll found.
+    pub found_versions: BTreeMap<ComponentName, String>,
     pub caller: Caller,
 }
 
@@ -212,6 +216,7 @@ impl AppTask {
             caller: ask.caller.token_hash.clone(),
             actor: Some(ask.caller.actor.clone()),
             commits: Default::default(),
+            found_versions: ask.found_versions.clone(),
             images: Default::default(),
             targets: None,
             job_revisions: Default::default(),

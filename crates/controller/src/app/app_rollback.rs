@@ -44,7 +44,13 @@ impl AppTask {
     ) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
         let RollbackRequest { to, skip_pin, caller } = request;
-        let ask = DeployRequest { request: Request::recorded(), spec: None, cause: String::new(), caller };
+        let ask = DeployRequest {
+            request: Request::recorded(),
+            spec: None,
+            cause: String::new(),
+            found_versions: Default::default(),
+            caller,
+        };
         if let Some(same) = self.repeated(&ask, &RollbackKind::RollBack { to: &to, skip_pin }).await? {
             return Ok(same);
         }
@@ -85,7 +91,13 @@ impl AppTask {
         caller: Caller,
     ) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
-        let ask = DeployRequest { request: Request::recorded(), spec: None, cause: String::new(), caller };
+        let ask = DeployRequest {
+            request: Request::recorded(),
+            spec: None,
+            cause: String::new(),
+            found_versions: Default::default(),
+            caller,
+        };
         if let Some(same) = self.repeated(&ask, &RollbackKind::Revert).await? {
             return Ok(same);
         }

@@ -57,8 +57,13 @@ impl Controller {
         self.check_name_is_free(&spec.name).await?;
         let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
-        let request =
-            DeployRequest { request: Request::deploy(), spec: None, cause: "initial deployment".into(), caller };
+        let request = DeployRequest {
+            request: Request::deploy(),
+            spec: None,
+            cause: "initial deployment".into(),
+            found_versions: Default::default(),
+            caller,
+        };
         // One commit records both the app and its first deployment, so no app exists without a deployment.
         let accepted = handle.ask(|reply| AppCommand::Deploy { request: Box::new(request), reply }).await;
         // After a timeout the app may be on record all the same, together with its deployment.

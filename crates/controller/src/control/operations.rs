@@ -54,7 +54,13 @@ impl Control for Controller {
         let spec = needed.none_of(spec).map_err(create::needs_values)?;
         let (request, cause) = update_request(options);
         let spec = Some(NewSpec { spec, replaces: options.replaces });
-        let request = DeployRequest { request, spec, cause: cause.into(), caller: caller.clone() };
+        let request = DeployRequest {
+            request,
+            spec,
+            cause: cause.into(),
+            found_versions: Default::default(),
+            caller: caller.clone(),
+        };
         self.request_deployment(app, request).await?;
         self.app(app).await
     }
@@ -93,7 +99,13 @@ impl Control for Controller {
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
         let (restart, cause) = restart_request(components);
-        let request = DeployRequest { request: Request::restart(restart), spec: None, cause, caller: caller.clone() };
+        let request = DeployRequest {
+            request: Request::restart(restart),
+            spec: None,
+            cause,
+            found_versions: Default::default(),
+            caller: caller.clone(),
+        };
         self.start_deployment(app, request).await
     }
 
@@ -104,7 +116,13 @@ impl Control for Controller {
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
         let (request, cause) = deploy_request(options);
-        let request = DeployRequest { request, spec: None, cause: cause.into(), caller: caller.clone() };
+        let request = DeployRequest {
+            request,
+            spec: None,
+            cause: cause.into(),
+            found_versions: Default::default(),
+            caller: caller.clone(),
+        };
         self.start_deployment(app, request).await
     }
 

@@ -1,4 +1,4 @@
-//! Polling, for repositories whose host cannot report pushes: looks at every app at an interval.
+//! Polling, for repositories whose host cannot report pushes: checks the sources of every app at an interval.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::Controller;
-use super::pushes::{Cause, Looked, Reason};
+use super::pushes::{CheckRequest, CheckResult, Trigger};
 
-/// How often the list of apps is read, and the shortest time between two looks.
+/// How often the list of apps is read, and the shortest time between two checks.
 const TURN: Duration = Duration::from_secs(5);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// When an app is looked at next.
+/// When an app is checked next.
 struct Schedule {
     next: Instant,
     failures: u32,
-    /// The result of the look that is under way.
-    waits_for: Option<oneshot::Receiver<Looked>>,
+    /// Gets the result of the check that is under way.
+    running: Option<oneshot::Receiver<CheckResult>>,
 }
 
 impl Controller {
-    /// Looks at every app again and again. Each app has its own times, so that not all of them are looked at together.
+    /// Checks every app again and again. Each app has its own times, so that not all of them are checked together.
     pub(crate) async fn poll(self, interval: Duration) {
         let mut apps: BTreeMap<AppId, Schedule> = BTreeMap::new();
         loop {
@@ -37,14 +37,14 @@ impl Controller {
                 let first = || Schedule {
                     next: Instant::now() + interval.mul_f64(rand::rng().random()),
                     failures: 0,
-                    waits_for: None,
+                    running: None,
                 };
                 let schedule = apps.entry(app.clone()).or_insert_with(first);
-                schedule.note_result(&app, interval);
-                if schedule.waits_for.is_none() && schedule.next <= Instant::now() {
+                schedule.receive_result(&app, interval);
+                if schedule.running.is_none() && schedule.next <= Instant::now() {
                     let (reply, result) = oneshot::channel();
-                    schedule.waits_for = Some(result);
-                    self.look_later(&app, Reason { cause: Cause::Poll, reply: Some(reply) });
+                    schedule.running = Some(result);
+                    self.request_check(&app, CheckRequest { trigger: Trigger::Poll, reply: Some(reply) });
                 }
             }
         }
@@ -52,24 +52,24 @@ impl Controller {
 }
 
 impl Schedule {
-    /// If the look has ended, determines when the next one begins. Logs when looks begin to fail, and when they succeed
+    /// If the check has ended, determines when the next one begins. Logs when checks begin to fail, and when they succeed
     /// again.
-    fn note_result(&mut self, app: &AppId, interval: Duration) {
-        let Some(waits) = &mut self.waits_for else { return };
-        let looked = match waits.try_recv() {
-            Ok(looked) => looked,
+    fn receive_result(&mut self, app: &AppId, interval: Duration) {
+        let Some(running) = &mut self.running else { return };
+        let result = match running.try_recv() {
+            Ok(result) => result,
             Err(oneshot::error::TryRecvError::Empty) => return,
-            Err(oneshot::error::TryRecvError::Closed) => Looked::Failed { why: "it was interrupted".into() },
+            Err(oneshot::error::TryRecvError::Closed) => CheckResult::Failed { why: "it was interrupted".into() },
         };
-        self.waits_for = None;
-        match looked {
-            Looked::Failed { why } => {
+        self.running = None;
+        match result {
+            CheckResult::Failed { why } => {
                 if self.failures == 0 {
                     warn!(%app, why, "the sources of an app cannot be looked up; what serves goes on, and polling tries again");
                 }
                 self.failures += 1;
             }
-            Looked::Deployed { .. } | Looked::Nothing { .. } => {
+            CheckResult::Deployed { .. } | CheckResult::NotDeployed { .. } => {
                 if self.failures > 0 {
                     info!(%app, "the sources of an app can be looked up again");
                 }

@@ -1,20 +1,23 @@
-//! Looks at the sources of an app because of a push or a poll, and deploys the app if they have something new. What counts as
+//! Checks the sources of an app because of a push or a poll, and deploys the app if they have something new. What counts as
 //! new is decided in [`rollout::push`].
+//!
+//! [`Controller::request_check`] starts a task for the app, which runs one check for all requests that have arrived. A check
+//! looks up the newest version of each source, compares it with earlier deployments, and starts a deployment or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use app_spec::{AppSpec, Component, ImageSource};
-use engine::RegistryLogin;
+use app_spec::{AppSpec, Component, ImageSource, RepositoryKey};
+use engine::{RegistryLogin, reference};
 use futures::FutureExt;
 use rollout::ids::{AppId, ComponentName, DeploymentId};
-use rollout::push::{Comparison, Finding, Obstacle, Past, compare, obstacle, to_deploy};
+use rollout::push::{Comparison, Finding, Obstacle, PreviousDeployment, compare, obstacle, to_deploy};
 use rollout::queue::Request;
 use source::{CommitId, RepoUrl};
 use store::records::{Actor, App, Deployment};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
@@ -27,8 +30,10 @@ use crate::registries;
 use crate::supervise::{Backoff, lock};
 use crate::view::{AuditDraft, Caller};
 
-/// How many apps are looked at in parallel. Each look runs git workers.
-const AT_ONCE: usize = 4;
+/// How many sources are looked up at once. Each look-up runs a git worker.
+const AT_ONCE: usize = 16;
+/// How many of them are at one host, so that a host which does not answer delays only its own look-ups.
+const AT_ONCE_PER_HOST: usize = 2;
 /// How often a source is looked up for one push. A host may report a push shortly before its servers have it.
 const ATTEMPTS: u32 = 3;
 /// How often, if it cannot be looked up: for about five minutes. Our choice.
@@ -41,37 +46,44 @@ const WITHIN: Duration = Duration::from_secs(120);
 /// How many deployments are compared with the source: all that stay on record.
 const COMPARED: u64 = 100;
 
-/// Apps that are looked at. One look at a time for each app, and one more for all reasons that arrive meanwhile.
-pub(crate) struct Pushes {
-    looking: Mutex<BTreeMap<AppId, Vec<Reason>>>,
-    /// The version for which a deployment was started, also if the deployment failed before it had fetched the source.
-    tried: Mutex<BTreeMap<(AppId, ComponentName), (u64, String)>>,
-    at_once: Semaphore,
+/// The checks that run. One at a time for each app, and one more for all requests that arrive meanwhile.
+#[derive(Default)]
+pub(crate) struct SourceChecks {
+    /// Apps that are checked now, with the requests for their next check.
+    running: Mutex<BTreeMap<AppId, Vec<CheckRequest>>>,
+    limits: LookupLimits,
 }
 
-impl Default for Pushes {
-    fn default() -> Self {
-        Self { looking: Mutex::default(), tried: Mutex::default(), at_once: Semaphore::new(AT_ONCE) }
-    }
+/// Limits how many sources are looked up at once.
+struct LookupLimits {
+    all: Semaphore,
+    by_host: Mutex<BTreeMap<String, Arc<Semaphore>>>,
 }
 
-/// A reason to look at an app.
-pub(super) struct Reason {
-    pub cause: Cause,
+/// Held while a source is looked up.
+struct LookupPermit<'a> {
+    _of_host: OwnedSemaphorePermit,
+    _of_all: tokio::sync::SemaphorePermit<'a>,
+}
+
+/// A request to check the sources of an app.
+pub(super) struct CheckRequest {
+    pub trigger: Trigger,
     /// Gets the result.
-    pub reply: Option<oneshot::Sender<Looked>>,
+    pub reply: Option<oneshot::Sender<CheckResult>>,
 }
 
+/// Why the sources of an app are checked.
 #[derive(Clone)]
-pub(super) enum Cause {
+pub(super) enum Trigger {
     /// A delivery to a webhook.
     Push {
         webhook: String,
         delivery: String,
         /// `owner/repo@branch`.
         pushed: String,
-        /// The commit that the delivery names.
-        commit: String,
+        /// The commit that the delivery names for the branch of each component.
+        commits: BTreeMap<ComponentName, String>,
     },
     /// The interval is over.
     Poll,
@@ -79,21 +91,21 @@ pub(super) enum Cause {
     Start,
 }
 
-/// What a look at an app found.
+/// The result of a check.
 #[derive(Debug, Clone)]
-pub(super) enum Looked {
+pub(super) enum CheckResult {
     /// A deployment was started.
     Deployed { deployment: DeploymentId, number: u64, components: Vec<ComponentName> },
     /// Nothing is deployed. The sentence says why.
-    Nothing { why: String },
+    NotDeployed { why: String },
     /// A source could not be looked up, or the deployment was not accepted. The sentence says why.
     Failed { why: String },
 }
 
-/// What the sources of an app have.
+/// The newest versions of the sources of an app.
 struct Sources {
     findings: Vec<(ComponentName, Finding)>,
-    /// The newest versions.
+    /// Commits and digests.
     heads: BTreeMap<ComponentName, String>,
     /// Why a tag could not be looked up. The other sources count all the same.
     failure: Option<String>,
@@ -105,115 +117,114 @@ impl Controller {
     pub(crate) async fn resume_deliveries(&self) {
         let store = &self.0.shared.store;
         match store.open_deliveries().await {
-            Ok(open) => open.into_iter().for_each(|it| self.look_because_of(it)),
+            Ok(open) => open.into_iter().for_each(|it| self.check_apps_of(it)),
             Err(error) => warn!(%error, "deliveries of webhooks cannot be read; push again, or deploy by hand"),
         }
         if self.0.shared.config.webhooks.is_none() {
             return;
         }
         match store.app_ids().await {
-            Ok(apps) => apps.iter().for_each(|app| self.look_later(app, Reason { cause: Cause::Start, reply: None })),
+            Ok(apps) => apps
+                .iter()
+                .for_each(|app| self.request_check(app, CheckRequest { trigger: Trigger::Start, reply: None })),
             Err(error) => warn!(%error, "apps cannot be read; what was pushed meanwhile is found by the next push"),
         }
     }
 
-    /// Looks at the app soon. Does not wait for it.
-    pub(super) fn look_later(&self, app: &AppId, reason: Reason) {
-        let mut looking = lock(&self.0.pushes.looking);
-        match looking.get_mut(app) {
-            Some(waiting) => waiting.push(reason),
+    /// Requests a check of the app's sources. Does not wait for it.
+    pub(super) fn request_check(&self, app: &AppId, request: CheckRequest) {
+        let mut running = lock(&self.0.source_checks.running);
+        match running.get_mut(app) {
+            Some(next) => next.push(request),
             None => {
-                looking.insert(app.clone(), Vec::new());
-                tokio::spawn(self.clone().look_until_done(app.clone(), reason));
+                running.insert(app.clone(), Vec::new());
+                tokio::spawn(self.clone().run_checks(app.clone(), request));
             }
         }
     }
 
-    async fn look_until_done(self, app: AppId, first: Reason) {
+    /// Checks the app until no further request has arrived.
+    async fn run_checks(self, app: AppId, first: CheckRequest) {
         let stop = self.0.shared.stop.clone();
-        let mut reasons = vec![first];
+        let mut requests = vec![first];
         loop {
-            let look = AssertUnwindSafe(self.look(&app, &reasons)).catch_unwind();
-            let looked = tokio::select! {
+            let check = AssertUnwindSafe(self.check(&app, &requests)).catch_unwind();
+            let result = tokio::select! {
                 biased;
-                // A delivery stays open, and the next process looks again.
+                // A delivery stays open, and the next process checks the app again.
                 () = stop.cancelled() => return,
-                looked = look => looked.unwrap_or_else(|_| {
-                    error!(%app, "looking at the sources of an app panicked");
-                    Looked::Failed { why: "it could not be looked at; see the log of serve".into() }
+                result = check => result.unwrap_or_else(|_| {
+                    error!(%app, "checking the sources of an app panicked");
+                    CheckResult::Failed { why: "it could not be looked at; see the log of serve".into() }
                 }),
             };
-            for reason in reasons {
-                self.note_result(&app, &reason.cause, &looked).await;
-                if let Some(reply) = reason.reply {
-                    let _ = reply.send(looked.clone());
+            for request in requests {
+                self.record_result(&app, &request.trigger, &result).await;
+                if let Some(reply) = request.reply {
+                    let _ = reply.send(result.clone());
                 }
             }
-            let mut looking = lock(&self.0.pushes.looking);
-            reasons = looking.get_mut(&app).map(std::mem::take).unwrap_or_default();
-            if reasons.is_empty() {
-                looking.remove(&app);
+            let mut running = lock(&self.0.source_checks.running);
+            requests = running.get_mut(&app).map(std::mem::take).unwrap_or_default();
+            if requests.is_empty() {
+                running.remove(&app);
                 return;
             }
         }
     }
 
-    async fn note_result(&self, app: &AppId, cause: &Cause, looked: &Looked) {
-        let Cause::Push { webhook, delivery, .. } = cause else { return };
-        let (app, looked) = (app.clone(), looked.clone());
-        let noted = self.0.shared.store.change_delivery(webhook, delivery, move |it| {
+    /// Records the result in the delivery that caused the check.
+    async fn record_result(&self, app: &AppId, trigger: &Trigger, result: &CheckResult) {
+        let Trigger::Push { webhook, delivery, .. } = trigger else { return };
+        let (app, result) = (app.clone(), result.clone());
+        let recorded = self.0.shared.store.change_delivery(webhook, delivery, move |it| {
             for row in it.apps.iter_mut().filter(|it| it.id == app) {
-                row.result = Some(looked.to_string());
-                row.deployment = looked.deployment().cloned();
+                row.result = Some(result.to_string());
+                row.deployment = result.deployment().cloned();
             }
         });
-        if let Err(error) = noted.await {
+        if let Err(error) = recorded.await {
             warn!(%error, webhook, delivery, "the result of a delivery could not be recorded");
         }
     }
 
-    /// Looks at the app, and deploys it if its sources have something new. Looks again if the commit of a push has not come
-    /// yet, or if a source cannot be looked up.
-    async fn look(&self, app: &AppId, reasons: &[Reason]) -> Looked {
-        let expected: Vec<&str> = reasons.iter().filter_map(|it| it.cause.commit()).collect();
+    /// Checks the app's sources, and deploys the app if they have something new. Checks again if a commit of a push has not
+    /// come yet, or if a source cannot be looked up.
+    async fn check(&self, app: &AppId, requests: &[CheckRequest]) -> CheckResult {
+        let triggers = || requests.iter().map(|it| &it.trigger);
+        let is_push = triggers().any(|it| matches!(it, Trigger::Push { .. }));
+        let expected = expected_commits(triggers());
         // A push says nothing about registries, so a registry that does not answer must not hold it up.
-        let asks_registries = reasons.iter().any(|it| matches!(it.cause, Cause::Poll));
+        let asks_registries = triggers().any(|it| matches!(it, Trigger::Poll));
         let mut pauses = Backoff::new(AGAIN_AFTER, LONGEST_PAUSE);
         let mut attempt = 0;
         loop {
             attempt += 1;
-            // Never closed.
-            let permit = self.0.pushes.at_once.acquire().await;
-            let found = self.sources_of(app, asks_registries).await;
-            let is_last = |attempts| expected.is_empty() || attempt >= attempts;
-            match found {
-                Ok(None) => return Looked::Nothing { why: "the app does not exist any more".into() },
+            let gives_up = !is_push || attempt >= ATTEMPTS_AFTER_FAILURES;
+            match self.current_sources(app, asks_registries).await {
+                Ok(None) => return CheckResult::NotDeployed { why: "the app does not exist any more".into() },
                 Ok(Some((record, Ok(sources)))) => {
-                    let has_come = expected.iter().any(|commit| sources.heads.values().any(|head| head == commit));
+                    let waits_for_commit = attempt < ATTEMPTS && sources.lacks_a_commit_of(&expected);
                     let new = to_deploy(&sources.findings);
-                    if !new.is_empty() {
-                        return self.deploy_new(&record, &sources, new, reasons).await;
-                    }
-                    match sources.failure {
-                        Some(why) if is_last(ATTEMPTS_AFTER_FAILURES) => return Looked::Failed { why },
-                        None if has_come || is_last(ATTEMPTS) => {
-                            return Looked::Nothing { why: why_nothing(&record.name, &sources) };
-                        }
-                        _ => {}
+                    match &sources.failure {
+                        _ if waits_for_commit => {}
+                        _ if !new.is_empty() => return self.deploy_new(&record, &sources, new, requests).await,
+                        None => return CheckResult::NotDeployed { why: why_nothing(&record.name, &sources) },
+                        Some(why) if gives_up => return CheckResult::Failed { why: why.clone() },
+                        Some(_) => {}
                     }
                 }
-                Ok(Some((_, Err(why)))) => return Looked::Nothing { why },
-                Err(why) if is_last(ATTEMPTS_AFTER_FAILURES) => return Looked::Failed { why },
+                Ok(Some((_, Err(why)))) => return CheckResult::NotDeployed { why },
+                Err(why) if gives_up => return CheckResult::Failed { why },
                 Err(_) => {}
             }
-            drop(permit);
             sleep(pauses.pause()).await;
         }
     }
 
-    /// The app with what its sources have, or why they do not matter now; `None` if it does not exist any more. Errors: they
-    /// could not be looked up.
-    async fn sources_of(
+    /// The app with the newest versions of its sources, or why they do not matter now; `None` if it does not exist any more.
+    /// Errors: they could not be looked up.
+    async fn current_sources(
         &self,
         app: &AppId,
         asks_registries: bool,
@@ -227,8 +238,8 @@ impl Controller {
         let (deployments, _) = shared.store.deployments(app, 0, COMPARED).await.map_err(failed)?;
         let number = |id: &DeploymentId| deployments.iter().find(|it| it.id == *id).map(|it| it.number);
         let pinned = state.app.pinned.as_ref().map(|id| number(id).unwrap_or_default());
-        let past: Vec<_> = deployments.iter().map(|it| self.past(it)).collect();
-        match obstacle(pinned, &past) {
+        let previous: Vec<_> = deployments.iter().map(previous_deployment).collect();
+        match obstacle(pinned, &previous) {
             Some(Obstacle::Pinned(number)) => {
                 let why = rollout::app_rollback::pinned_message(&state.app.name, number);
                 return Ok(Some((state.app, Err(why))));
@@ -241,40 +252,19 @@ impl Controller {
         }
         let secrets = Secrets::new(&crate::app::secret_values(&state));
         let redacted = |why: String| secrets.redactor().line(&why);
-        let mut sources = self.look_up(app, &spec, &past, asks_registries).await.map_err(redacted)?;
+        let mut sources = self.look_up(&spec, &deployments, &previous, asks_registries).await.map_err(redacted)?;
         sources.failure = sources.failure.map(redacted);
         let nothing = || "no component has `deploy_on_push: true` in its source".to_owned();
         let is_empty = sources.heads.is_empty() && sources.failure.is_none();
         Ok(Some((state.app, if is_empty { Err(nothing()) } else { Ok(sources) })))
     }
 
-    fn past(&self, deployment: &Deployment) -> Past {
-        let version =
-            |image: &store::records::Image| image.commit.clone().or_else(|| digest_of(image.digest.as_deref()?));
-        let of_images = deployment.images.iter().filter_map(|(name, image)| Some((name.clone(), version(image)?)));
-        let mut versions: BTreeMap<_, _> = of_images.chain(deployment.commits.clone()).collect();
-        if deployment.stage != rollout::deployment::Stage::Superseded {
-            for ((app, name), (number, version)) in &*lock(&self.0.pushes.tried) {
-                if *app == deployment.app && *number == deployment.number {
-                    versions.entry(name.clone()).or_insert_with(|| version.clone());
-                }
-            }
-        }
-        Past {
-            number: deployment.number,
-            stage: deployment.stage,
-            cancel_requested: deployment.cancel_requested,
-            build: deployment.request.build,
-            versions,
-        }
-    }
-
     /// Looks up the newest version of each source that is deployed on push. Errors: one could not be looked up.
     async fn look_up(
         &self,
-        app: &AppId,
         spec: &AppSpec,
-        past: &[Past],
+        deployments: &[Deployment],
+        previous: &[PreviousDeployment],
         asks_registries: bool,
     ) -> Result<Sources, String> {
         let mut sources = Sources { findings: Vec::new(), heads: BTreeMap::new(), failure: None };
@@ -288,7 +278,7 @@ impl Controller {
             if let Some(image) = component.source().image().filter(|_| asks_registries) {
                 match self.newest_digest(image, &logins).await {
                     Ok(newest) => {
-                        let finding = self.compare_digest(app, &name, &newest, past);
+                        let finding = compare_digest(&name, &newest, deployments, previous);
                         sources.heads.insert(name.clone(), newest);
                         sources.findings.push((name, finding));
                     }
@@ -306,7 +296,7 @@ impl Controller {
                     found
                 }
             };
-            let finding = match compare(&name, commit.as_str(), past) {
+            let finding = match compare(&name, commit.as_str(), previous) {
                 Comparison::Known { deployment, failed } => Finding::Known { deployment, failed },
                 Comparison::New { compare_with } => {
                     self.compare_content(spec, component, &repo, &commit, compare_with).await
@@ -325,25 +315,14 @@ impl Controller {
     ) -> Result<String, String> {
         let login = registries::login_for(image, logins)?;
         let reference = app_spec::image_reference(image);
+        let _permit = self.0.source_checks.limits.acquire(reference::host(&reference)).await;
         let found = timeout(WITHIN, self.0.shared.engine.registry_digest(&reference, login.as_ref())).await;
         let found = found.map_err(|_| format!("the registry of {reference} did not answer within {WITHIN:?}"))?;
         found.map_err(|error| error.to_string())
     }
 
-    /// A deployment that could not pull the digest runs an older image, and must not be repeated by every poll.
-    fn compare_digest(&self, app: &AppId, component: &ComponentName, newest: &str, past: &[Past]) -> Finding {
-        match compare(component, newest, past) {
-            Comparison::Known { deployment, failed } => Finding::Known { deployment, failed },
-            Comparison::New { .. } => match lock(&self.0.pushes.tried).get(&(app.clone(), component.clone())) {
-                Some((deployment, tried)) if tried == newest => {
-                    Finding::Known { deployment: *deployment, failed: true }
-                }
-                _ => Finding::New,
-            },
-        }
-    }
-
     async fn newest_commit(&self, address: &str, branch: Option<&str>) -> Result<(RepoUrl, CommitId), String> {
+        let _permit = self.0.source_checks.limits.acquire(&host_of(address)).await;
         let found = timeout(WITHIN, self.head(address, branch)).await;
         let found = found.map_err(|_| format!("{address} did not answer within {} s", WITHIN.as_secs()))?;
         found.map(|(repo, newest)| (repo, newest.commit))
@@ -358,6 +337,8 @@ impl Controller {
         newest: &CommitId,
         compare_with: Vec<(u64, String)>,
     ) -> Finding {
+        // A commit that the mirror lacks is fetched.
+        let _permit = self.0.source_checks.limits.acquire(&host_of(repo.as_str())).await;
         let Some(content) = self.content(spec, component, repo, newest).await else { return Finding::New };
         for (deployment, commit) in compare_with {
             let Ok(commit) = CommitId::parse(&commit) else { continue };
@@ -379,22 +360,22 @@ impl Controller {
         app: &App,
         sources: &Sources,
         components: Vec<&ComponentName>,
-        reasons: &[Reason],
-    ) -> Looked {
+        requests: &[CheckRequest],
+    ) -> CheckResult {
         let components: Vec<ComponentName> = components.into_iter().cloned().collect();
         let head = |name: &ComponentName| sources.heads.get(name).cloned().unwrap_or_default();
         // The newest push of the branch that is deployed says why best.
         let is_of_head =
-            |it: &&Reason| it.cause.commit().is_some_and(|it| sources.heads.values().any(|head| head == it));
-        let reason = reasons.iter().rev().find(is_of_head).or(reasons.last());
+            |it: &&CheckRequest| it.trigger.commits().any(|(name, it)| sources.heads.get(name) == Some(it));
+        let request = requests.iter().rev().find(is_of_head).or(requests.last());
         let commit = short(&components.first().map(head).unwrap_or_default());
-        let (cause, actor) = match reason.map(|it| &it.cause) {
-            Some(Cause::Push { webhook, pushed, .. }) => {
+        let (cause, actor) = match request.map(|it| &it.trigger) {
+            Some(Trigger::Push { webhook, pushed, .. }) => {
                 (format!("push to {pushed} ({commit})"), format!("webhook {webhook}"))
             }
             other => {
                 let names: Vec<_> = components.iter().map(ComponentName::as_str).collect();
-                let actor = if matches!(other, Some(Cause::Start)) { "webhooks" } else { "poll" };
+                let actor = if matches!(other, Some(Trigger::Start)) { "webhooks" } else { "poll" };
                 (format!("new source of {} ({commit})", names.join(", ")), actor.to_owned())
             }
         };
@@ -405,47 +386,132 @@ impl Controller {
             audit: Some(AuditDraft::new(actor.clone(), "deploy", None)),
             actor,
         };
-        let request = DeployRequest { request: Request::deploy(), spec: None, cause, caller };
+        let found_versions = components.iter().map(|name| (name.clone(), head(name))).collect();
+        let request = DeployRequest { request: Request::deploy(), spec: None, cause, found_versions, caller };
         match self.request_deployment(&app.id, request).await {
             Ok(deployment) => {
-                let mut tried = lock(&self.0.pushes.tried);
-                for name in &components {
-                    tried.insert((app.id.clone(), name.clone()), (deployment.number, head(name)));
-                }
-                Looked::Deployed { deployment: deployment.id, number: deployment.number, components }
+                CheckResult::Deployed { deployment: deployment.id, number: deployment.number, components }
             }
-            Err(error @ ControlError::Conflict(_)) => Looked::Nothing { why: error.to_string() },
-            Err(error) => Looked::Failed { why: error.to_string() },
+            Err(error @ ControlError::Conflict(_)) => CheckResult::NotDeployed { why: error.to_string() },
+            Err(error) => CheckResult::Failed { why: error.to_string() },
         }
     }
 }
 
-impl Cause {
-    fn commit(&self) -> Option<&str> {
-        match self {
-            Self::Push { commit, .. } => Some(commit),
+impl Default for LookupLimits {
+    fn default() -> Self {
+        Self { all: Semaphore::new(AT_ONCE), by_host: Mutex::default() }
+    }
+}
+
+impl LookupLimits {
+    /// Waits until another source at this host may be looked up.
+    async fn acquire(&self, host: &str) -> LookupPermit<'_> {
+        let of_host = {
+            let mut by_host = lock(&self.by_host);
+            by_host.retain(|_, it| Arc::strong_count(it) > 1);
+            let new = || Arc::new(Semaphore::new(AT_ONCE_PER_HOST));
+            by_host.entry(host.to_owned()).or_insert_with(new).clone()
+        };
+        let never_closed = "the semaphore is never closed";
+        // The host first, so that look-ups which wait for their host do not use up the limit for all hosts.
+        let of_host = of_host.acquire_owned().await.expect(never_closed);
+        let of_all = self.all.acquire().await.expect(never_closed);
+        LookupPermit { _of_host: of_host, _of_all: of_all }
+    }
+}
+
+impl Trigger {
+    /// The commits that a push names.
+    fn commits(&self) -> impl Iterator<Item = (&ComponentName, &String)> {
+        let commits = match self {
+            Self::Push { commits, .. } => Some(commits),
             Self::Poll | Self::Start => None,
+        };
+        commits.into_iter().flatten()
+    }
+}
+
+/// The commits that pushes name for each component.
+fn expected_commits<'a>(triggers: impl Iterator<Item = &'a Trigger>) -> BTreeMap<&'a ComponentName, BTreeSet<&'a str>> {
+    let mut expected: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for (name, commit) in triggers.flat_map(Trigger::commits) {
+        expected.entry(name).or_default().insert(commit.as_str());
+    }
+    expected
+}
+
+impl Sources {
+    /// Whether the branch of a component has nothing new, although pushes name other commits for it.
+    fn lacks_a_commit_of(&self, expected: &BTreeMap<&ComponentName, BTreeSet<&str>>) -> bool {
+        self.findings.iter().any(|(name, finding)| {
+            let has_come = |commits: &BTreeSet<&str>| self.heads.get(name).is_some_and(|it| commits.contains(&**it));
+            *finding != Finding::New && expected.get(name).is_some_and(|commits| !has_come(commits))
+        })
+    }
+}
+
+/// A deployment as far as its sources are concerned.
+fn previous_deployment(it: &Deployment) -> PreviousDeployment {
+    let version = |image: &store::records::Image| image.commit.clone().or_else(|| digest_of(image.digest.as_deref()?));
+    let of_images = it.images.iter().filter_map(|(name, image)| Some((name.clone(), version(image)?)));
+    let mut versions: BTreeMap<_, _> = of_images.chain(it.commits.clone()).collect();
+    if it.stage != rollout::deployment::Stage::Superseded {
+        for (name, found) in &it.found_versions {
+            versions.entry(name.clone()).or_insert_with(|| found.clone());
+        }
+    }
+    PreviousDeployment {
+        number: it.number,
+        stage: it.stage,
+        cancel_requested: it.cancel_requested,
+        build: it.request.build,
+        versions,
+    }
+}
+
+/// A deployment that could not pull the digest runs an older image, and must not be repeated by every poll.
+fn compare_digest(
+    component: &ComponentName,
+    newest: &str,
+    deployments: &[Deployment],
+    previous: &[PreviousDeployment],
+) -> Finding {
+    match compare(component, newest, previous) {
+        Comparison::Known { deployment, failed } => Finding::Known { deployment, failed },
+        Comparison::New { .. } => {
+            let found = deployments.iter().filter_map(|it| Some((it.number, it.found_versions.get(component)?)));
+            match found.max_by_key(|(number, _)| *number) {
+                Some((deployment, version)) if version == newest => Finding::Known { deployment, failed: true },
+                _ => Finding::New,
+            }
         }
     }
 }
 
-impl Looked {
+/// The host of a repository's address; empty for a repository on this host.
+fn host_of(address: &str) -> String {
+    let key = RepositoryKey::of(address);
+    key.and_then(|it| Some(it.as_str().split_once('/')?.0.to_owned())).unwrap_or_default()
+}
+
+impl CheckResult {
     fn deployment(&self) -> Option<&DeploymentId> {
         match self {
             Self::Deployed { deployment, .. } => Some(deployment),
-            Self::Nothing { .. } | Self::Failed { .. } => None,
+            Self::NotDeployed { .. } | Self::Failed { .. } => None,
         }
     }
 }
 
-impl std::fmt::Display for Looked {
+impl std::fmt::Display for CheckResult {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Deployed { number, components, .. } => {
                 let names: Vec<_> = components.iter().map(ComponentName::as_str).collect();
                 write!(f, "deployment {number} was started, because {} has changed", names.join(", "))
             }
-            Self::Nothing { why } => write!(f, "nothing was deployed: {why}"),
+            Self::NotDeployed { why } => write!(f, "nothing was deployed: {why}"),
             Self::Failed { why } => write!(f, "failed: {why}"),
         }
     }
@@ -478,4 +544,42 @@ fn short(version: &str) -> String {
 /// `sha256:…` of `NAME@sha256:…`.
 fn digest_of(reference: &str) -> Option<String> {
     reference.split_once('@').map(|(_, digest)| digest.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_does_not_answer_holds_only_its_own_look_ups() {
+        let limits = LookupLimits::default();
+        let _hanging = (limits.acquire("hanging").await, limits.acquire("hanging").await);
+        let mut waiting: Vec<_> = (0..100).map(|_| Box::pin(limits.acquire("hanging"))).collect();
+        for one in &mut waiting {
+            assert!(poll!(one).is_pending());
+        }
+        let others: Vec<_> = (0..AT_ONCE - 2).map(|number| format!("host-{}", number / AT_ONCE_PER_HOST)).collect();
+        let mut held = Vec::new();
+        for host in &others {
+            held.push(limits.acquire(host).await);
+        }
+        assert!(poll!(Box::pin(limits.acquire("another"))).is_pending(), "the limit for all hosts is reached");
+        drop(held);
+        limits.acquire("another").await;
+    }
+
+    #[test]
+    fn the_host_of_a_repository_does_not_depend_on_the_form_of_its_address() {
+        for (address, host) in [
+            ("https://github.com/acme/shop.git", "github.com"),
+            ("git@GitHub.com:acme/shop.git", "github.com"),
+            ("ssh://git@git.example.com:2222/acme/shop", "git.example.com"),
+            ("/srv/git/shop", ""),
+            ("no address", ""),
+        ] {
+            assert_eq!(host_of(address), host, "{address}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use store::records::{Change, Delivery, Webhook};
 
 use super::Controller;
 use super::audited::in_a_task;
-use super::pushes::{Cause, Reason};
+use super::pushes::{CheckRequest, Trigger};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::specs::Specs;
@@ -114,7 +114,7 @@ impl Controller {
         })
     }
 
-    /// Records a delivery and answers it. Looking at the apps happens later.
+    /// Records a delivery and answers it. The apps are checked later.
     pub(super) async fn receive(&self, request: WebhookRequest) -> Result<WebhookAnswer, ControlError> {
         self.in_charge()?;
         let Verified { webhook, report } = match self.0.webhooks.verify(&request.name, &request.headers, &request.body)
@@ -147,14 +147,14 @@ impl Controller {
             "delivery received"
         );
         let text = delivery.answer.clone();
-        self.look_because_of(delivery);
+        self.check_apps_of(delivery);
         Ok(if looks { WebhookAnswer::Accepted(text) } else { WebhookAnswer::Done(text) })
     }
 
-    /// Looks at the apps of which no result is known.
-    pub(super) fn look_because_of(&self, delivery: Delivery) {
+    /// Requests checks of the apps of a delivery of which no result is known.
+    pub(super) fn check_apps_of(&self, delivery: Delivery) {
         for app in delivery.apps.iter().filter(|it| it.result.is_none()) {
-            let cause = Cause::Push {
+            let trigger = Trigger::Push {
                 webhook: delivery.webhook.clone(),
                 delivery: delivery.id.clone(),
                 pushed: format!(
@@ -162,9 +162,9 @@ impl Controller {
                     delivery.repository.as_deref().unwrap_or_default(),
                     delivery.refs.first().map_or("", String::as_str)
                 ),
-                commit: app.commit.clone(),
+                commits: app.commits.clone(),
             };
-            self.look_later(&app.id, Reason { cause, reply: None });
+            self.request_check(&app.id, CheckRequest { trigger, reply: None });
         }
     }
 

@@ -1,6 +1,6 @@
-//! A repository in memory: one branch whose head moves, commits that vanish, and builds that can be held.
+//! A repository in memory: branches whose heads move, commits that vanish, and builds that can be held.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::image_builder::ImageBuilder;
 pub struct MemoryImageBuilder {
     engine: FakeEngine,
     head: Arc<Mutex<String>>,
+    /// The heads of branches that differ from `head`.
+    branches: Arc<Mutex<BTreeMap<String, String>>>,
     vanished: Arc<Mutex<BTreeSet<String>>>,
     /// The repositories that the last call of `remove_mirrors_except` kept.
     kept: Arc<Mutex<Option<BTreeSet<String>>>>,
@@ -43,6 +45,7 @@ impl MemoryImageBuilder {
         Self {
             engine,
             head: Arc::default(),
+            branches: Arc::default(),
             vanished: Arc::default(),
             kept: Arc::default(),
             cache_scopes: Arc::default(),
@@ -56,6 +59,11 @@ impl MemoryImageBuilder {
     /// Moves the branch to this commit.
     pub fn push(&self, commit: &str) {
         commit.clone_into(&mut self.head.lock().unwrap());
+    }
+
+    /// Moves only this branch to a commit.
+    pub fn push_branch(&self, branch: &str, commit: &str) {
+        self.branches.lock().unwrap().insert(branch.to_owned(), commit.to_owned());
     }
 
     /// Removes a commit.
@@ -93,6 +101,13 @@ impl MemoryImageBuilder {
         self.looked_up.load(Ordering::Relaxed)
     }
 
+    fn head_of(&self, reference: &GitRef) -> CommitId {
+        let branches = self.branches.lock().unwrap();
+        let of_branch = branches.iter().find(|(name, _)| GitRef::branch(name).is_ok_and(|it| it == *reference));
+        let head = of_branch.map_or_else(|| self.head.lock().unwrap().clone(), |(_, head)| head.clone());
+        CommitId::parse(&head).unwrap()
+    }
+
     pub fn hold(&self, held: bool) {
         self.held.send_replace(held);
     }
@@ -119,8 +134,9 @@ impl ImageBuilder for MemoryImageBuilder {
         }
     }
 
-    async fn head(&self, _: &RepoUrl, _: &GitRef) -> Result<Resolved, SourceError> {
-        if self.unreachable.load(Ordering::Relaxed) {
+    /// The host hanging.example.com never answers.
+    async fn head(&self, repo: &RepoUrl, reference: &GitRef) -> Result<Resolved, SourceError> {
+        if self.unreachable.load(Ordering::Relaxed) || repo.as_str().contains("hanging.example.com") {
             return std::future::pending().await;
         }
         self.looked_up.fetch_add(1, Ordering::Relaxed);
@@ -129,7 +145,7 @@ impl ImageBuilder for MemoryImageBuilder {
             return Err(SourceError::Worker { why: "the server refuses connections".into() });
         }
         Ok(Resolved {
-            commit: CommitId::parse(&self.head.lock().unwrap()).unwrap(),
+            commit: self.head_of(reference),
             tree: TreeId::parse(&"0".repeat(40)).unwrap(),
             branch: Some("main".into()),
             summary: "Say hello".into(),
@@ -171,9 +187,9 @@ impl ImageBuilder for MemoryImageBuilder {
         })
     }
 
-    async fn resolve(&self, _recipe: &Recipe, _log: &LogSink) -> Result<CommitId, BuildError> {
+    async fn resolve(&self, recipe: &Recipe, _log: &LogSink) -> Result<CommitId, BuildError> {
         tokio::task::yield_now().await;
-        Ok(CommitId::parse(&self.head.lock().unwrap()).unwrap())
+        Ok(self.head_of(&recipe.git_ref))
     }
 
     fn queue_position(&self, _: &str) -> Option<usize> {

@@ -9,7 +9,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::cluster::{TestCluster, caller, commit, spec};
 use super::simulation::simulate;
@@ -69,8 +69,13 @@ fn push(branch: &str, digit: char, repository: &str) -> String {
 }
 
 async fn send(cluster: &TestCluster, name: &str, secret: &str, id: &str, body: String) -> WebhookAnswer {
-    let headers: HeaderMap = [("x-gitlab-event", "Push Hook"), ("x-gitlab-token", secret), ("x-gitlab-event-uuid", id)]
-        .into_iter()
+    let headers = [("x-gitlab-event", "Push Hook"), ("x-gitlab-token", secret), ("x-gitlab-event-uuid", id)];
+    send_with(cluster, name, &headers, body).await
+}
+
+async fn send_with(cluster: &TestCluster, name: &str, headers: &[(&'static str, &str)], body: String) -> WebhookAnswer {
+    let headers: HeaderMap = headers
+        .iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
         .collect();
     let request = WebhookRequest { name: name.into(), headers, body: body.into() };
@@ -249,6 +254,55 @@ fn a_push_that_is_reported_before_the_host_shows_it_is_found_by_the_next_look() 
         // A commit that never comes is not waited for.
         send(&cluster, "forge", SECRET, "forged", push("main", '9', "acme/site")).await;
         assert_eq!(result(&cluster).await, "nothing was deployed: web has 2222222 since deployment 2");
+    });
+}
+
+#[test]
+fn a_push_to_two_branches_is_deployed_when_the_host_shows_both_commits() {
+    simulate(async {
+        let spec = SPEC.replace("branch: main}", "branch: stable, deploy_on_push: true}");
+        let (cluster, app) = serving(&spec).await;
+        let branch = |name: &str, digit: char| json!({ "new": { "type": "branch", "name": name, "target": { "hash": commit(digit) } } });
+        let body = json!({
+            "push": { "changes": [branch("main", '2'), branch("stable", '3')] },
+            "repository": { "full_name": "acme/site", "links": { "html": { "href": "https://git.example.com/acme/site" } } },
+        });
+        cluster.image_builder.push_branch("main", &commit('2'));
+        let headers = [("x-event-key", "repo:push"), ("x-gitlab-token", SECRET), ("x-request-uuid", "both")];
+        send_with(&cluster, "forge", &headers, body.to_string()).await;
+        sleep(Duration::from_secs(1)).await;
+        cluster.image_builder.push_branch("stable", &commit('3'));
+        assert_eq!(result(&cluster).await, "deployment 2 was started, because web, mill has changed");
+        cluster.settle(&app, Stage::Active).await;
+        // If one of the commits never comes, the other is deployed.
+        let body = body.to_string().replace(&commit('2'), &commit('4')).replace(&commit('3'), &commit('9'));
+        cluster.image_builder.push_branch("main", &commit('4'));
+        let headers = [headers[0], headers[1], ("x-request-uuid", "one")];
+        send_with(&cluster, "forge", &headers, body).await;
+        assert_eq!(result(&cluster).await, "deployment 3 was started, because web has changed");
+        cluster.settle(&app, Stage::Active).await;
+    });
+}
+
+#[test]
+fn a_host_that_does_not_answer_delays_only_the_apps_that_use_it() {
+    simulate(async {
+        let (cluster, app) = serving(SPEC).await;
+        for number in 1..=6 {
+            let spec = SPEC
+                .replace("name: site", &format!("name: app-{number}"))
+                .replace("git.example.com", "hanging.example.com");
+            let hanging = cluster.controller().create_app(read(&spec), &caller()).await.unwrap().id;
+            cluster.reach(&cluster.newest(&hanging).await.id, Stage::Active).await;
+        }
+        let hanging = push("main", '2', "acme/site").replace("git.example.com", "hanging.example.com");
+        send(&cluster, "forge", SECRET, "hanging", hanging).await;
+        sleep(Duration::from_secs(1)).await;
+        let began = Instant::now();
+        pushed(&cluster, '2').await;
+        assert_eq!(result(&cluster).await, "deployment 2 was started, because web has changed");
+        assert!(began.elapsed() < Duration::from_secs(60), "before the look-ups at the other host time out");
+        cluster.reach(&cluster.newest(&app).await.id, Stage::Active).await;
     });
 }
 
@@ -459,12 +513,16 @@ fn brisk() -> Behaviour {
 #[test]
 fn an_image_that_cannot_be_pulled_is_deployed_once() {
     simulate(async {
-        let (cluster, app) = polled(IMAGE).await;
+        let (mut cluster, app) = polled(IMAGE).await;
         cluster.engine.limit_pulls(true);
         cluster.engine.push_image("test/web:moving", "another build", brisk());
         sleep(Duration::from_secs(900)).await;
         cluster.settle(&app, Stage::Active).await;
         assert_eq!(newest(&cluster, &app).await.0, 2);
+        cluster.crash().await;
+        cluster.open().await;
+        sleep(Duration::from_secs(900)).await;
+        assert_eq!(newest(&cluster, &app).await.0, 2, "the next process does not repeat it either");
         cluster.engine.limit_pulls(false);
         cluster.engine.push_image("test/web:moving", "a third build", brisk());
         sleep(Duration::from_secs(900)).await;

@@ -19,9 +19,13 @@ pub(crate) fn answer(repository: &str, push: &Push, concerned: &[Concerned]) -> 
     let mut apps: Vec<DeliveryApp> = Vec::new();
     for it in concerned {
         let Relevance::Look { commit } = &it.relevance else { continue };
-        if apps.iter().all(|known| known.id != it.app) {
-            let (id, name, commit) = (it.app.clone(), it.name.clone(), commit.clone());
-            apps.push(DeliveryApp { id, name, commit, result: None, deployment: None });
+        let expected = (it.component.clone(), commit.clone());
+        match apps.iter_mut().find(|known| known.id == it.app) {
+            Some(known) => known.commits.extend([expected]),
+            None => {
+                let (id, name, commits) = (it.app.clone(), it.name.clone(), [expected].into());
+                apps.push(DeliveryApp { id, name, commits, result: None, deployment: None });
+            }
         }
     }
     let pushed = format!("{repository}@{}", refs(push).join(", "));
@@ -40,7 +44,9 @@ pub(crate) fn answer(repository: &str, push: &Push, concerned: &[Concerned]) -> 
     }
     if let Some(deployed) = of(|it| matches!(it, Relevance::OtherBranch(_))) {
         let branches = concerned.iter().filter_map(|it| match &it.relevance {
-            Relevance::OtherBranch(branch) => Some(branch.clone().unwrap_or_else(|| "the default branch".into())),
+            Relevance::OtherBranch(branch) => {
+                Some(branch.as_deref().map_or_else(|| "the default branch".into(), super::payload::short))
+            }
             _ => None,
         });
         let branches: BTreeSet<_> = branches.collect();
@@ -156,5 +162,26 @@ mod tests {
             assert_eq!(text, expected);
             assert_eq!(found.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), apps);
         }
+    }
+
+    #[test]
+    fn the_commit_of_each_branch_and_no_control_character_of_a_branch_is_kept() {
+        let commits = [("web", "a1"), ("api", "b2")];
+        let look =
+            |(component, commit): (&'static str, &str)| ("shop", component, Relevance::Look { commit: commit.into() });
+        let push = Push { repositories: Default::default(), default_branch: None, changes: Vec::new() };
+        let (apps, _) = answer("acme/shop", &push, &concerned(&commits.map(look)));
+        let expected = commits.map(|(component, commit)| (component.into(), commit.to_owned()));
+        assert_eq!(apps[0].commits, expected.into());
+        let push = Push {
+            changes: vec![
+                RefChange::Tag("v\u{202e}1".into()),
+                RefChange::Branch { name: "a".into(), commit: "a1".into() },
+            ],
+            ..push
+        };
+        let other = ("shop", "web", Relevance::OtherBranch(Some("ma\u{202e}in".into())));
+        let (_, text) = answer("acme/shop", &push, &concerned(&[other]));
+        assert_eq!(text, "ignored: the push is to acme/shop@v1, a, and shop (web) deploys main");
     }
 }

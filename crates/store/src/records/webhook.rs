@@ -1,6 +1,8 @@
 //! Webhooks of hosts of repositories, and what was delivered to them.
 
-use rollout::ids::{AppId, DeploymentId};
+use std::collections::BTreeMap;
+
+use rollout::ids::{AppId, ComponentName, DeploymentId};
 use rollout::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -48,8 +50,9 @@ pub struct Delivery {
 pub struct DeliveryApp {
     pub id: AppId,
     pub name: String,
-    /// The commit that the push named.
-    pub commit: String,
+    /// The commit that the push named for the branch of each component. Empty in rows of older versions.
+    #[serde(default)]
+    pub commits: BTreeMap<ComponentName, String>,
     /// The result, as a sentence. `None`: not known yet.
     #[serde(default)]
     pub result: Option<String>,

@@ -98,6 +98,7 @@ pub(super) fn deployment(app: &str, number: u64, stage: Stage) -> Deployment {
         caller: "caller".to_owned(),
         actor: Some(Actor { token: Some("token-1".to_owned()), name: "ci".to_owned() }),
         commits: Default::default(),
+        found_versions: Default::default(),
         images: Default::default(),
         targets: None,
         job_revisions: Default::default(),

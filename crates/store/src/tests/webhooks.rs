@@ -14,7 +14,7 @@ fn delivery(webhook: &str, id: &str, is_open: bool) -> Delivery {
     let app = DeliveryApp {
         id: "shop".into(),
         name: "name-of-shop".to_owned(),
-        commit: "a".repeat(40),
+        commits: [("web".into(), "a".repeat(40))].into(),
         result: (!is_open).then(|| "deployed".to_owned()),
         deployment: None,
     };
