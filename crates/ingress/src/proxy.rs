@@ -72,7 +72,6 @@ impl Proxy {
     }
 
     /// `error_page`: set to the page that the app wants browsers to show if it cannot be reached.
-
     async fn try_respond(
         &self,
         client: &Client,
