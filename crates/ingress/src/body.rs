@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::counters::RequestRecord;
+use crate::files::FileBody;
 use crate::headers;
 use crate::limits::Limits;
 use crate::listeners::SocketState;
@@ -19,6 +20,16 @@ use crate::upload::Exchange;
 pub(crate) enum ResponseBody {
     Generated(Option<Bytes>),
     Proxied(ProxiedBody),
+    File(FileBody),
+}
+
+/// Why a body ended early. hyper gets the error and ends the connection, so a truncated body never looks complete.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the instance ended the response early")]
+    Upstream(#[source] hyper::Error),
+    #[error("cannot read a file of a static site")]
+    File(#[source] std::io::Error),
 }
 
 /// An application's body, with the state that is released when it ends.
@@ -85,12 +96,16 @@ impl ProxiedBody {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let proxied = match &mut *self {
             ResponseBody::Generated(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             ResponseBody::Proxied(proxied) => proxied,
+            ResponseBody::File(file) => {
+                let read = ready!(file.poll_read(cx));
+                return Poll::Ready(read.map(|read| read.map(Frame::data).map_err(BodyError::File)));
+            }
         };
         let mut frame = ready!(Pin::new(&mut proxied.incoming).poll_frame(cx));
         if let Some(Ok(frame)) = &mut frame
@@ -102,19 +117,19 @@ impl Body for ResponseBody {
             guard.record.sent(frame.data_ref().map_or(0, Bytes::len));
         }
         match &frame {
-            // hyper gets the error and aborts the client connection, so a truncated body never looks complete.
             Some(Err(_)) => proxied.cut(),
             Some(Ok(_)) if proxied.incoming.is_end_stream() => proxied.finish(),
             Some(Ok(_)) => {}
             None => proxied.finish(),
         }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Upstream)))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             ResponseBody::Generated(text) => text.as_ref().is_none_or(Bytes::is_empty),
             ResponseBody::Proxied(proxied) => proxied.incoming.is_end_stream(),
+            ResponseBody::File(file) => file.left() == 0,
         }
     }
 
@@ -122,6 +137,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Generated(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
             ResponseBody::Proxied(proxied) => proxied.incoming.size_hint(),
+            ResponseBody::File(file) => SizeHint::with_exact(file.left()),
         }
     }
 }

@@ -30,6 +30,14 @@ pub(crate) enum ProxyError {
     BrokenUpload,
     NoSuchHost,
     NoSuchPath,
+    /// The static site has no such file.
+    NoSuchFile {
+        component: String,
+    },
+    /// The files of the static site cannot be read.
+    FilesUnreadable {
+        component: String,
+    },
     NoInstance {
         component: String,
     },
@@ -72,8 +80,10 @@ impl ProxyError {
             ProxyError::Maintenance => StatusCode::SERVICE_UNAVAILABLE,
             ProxyError::BadRequest(_) | ProxyError::BrokenUpload => StatusCode::BAD_REQUEST,
             ProxyError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            ProxyError::NoSuchHost | ProxyError::NoSuchPath => StatusCode::NOT_FOUND,
-            ProxyError::NoInstance { .. } | ProxyError::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
+            ProxyError::NoSuchHost | ProxyError::NoSuchPath | ProxyError::NoSuchFile { .. } => StatusCode::NOT_FOUND,
+            ProxyError::NoInstance { .. } | ProxyError::NotRunning | ProxyError::FilesUnreadable { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             ProxyError::ConnectFailed { .. } | ProxyError::NoAnswer { .. } | ProxyError::BadAnswer { .. } => {
                 StatusCode::BAD_GATEWAY
             }
@@ -91,6 +101,8 @@ impl ProxyError {
             ProxyError::BrokenUpload => "broken-upload",
             ProxyError::NoSuchHost => "no-such-host",
             ProxyError::NoSuchPath => "no-such-path",
+            ProxyError::NoSuchFile { .. } => "no-such-file",
+            ProxyError::FilesUnreadable { .. } => "files-unreadable",
             ProxyError::NoInstance { .. } => "no-instance",
             ProxyError::ConnectFailed { .. } => "connect-failed",
             ProxyError::ConnectTimedOut { .. } => "connect-timed-out",
@@ -113,6 +125,10 @@ impl ProxyError {
             ProxyError::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
             ProxyError::NoSuchHost => "No app uses this host name.".to_owned(),
             ProxyError::NoSuchPath => "No route of this app matches this path.".to_owned(),
+            ProxyError::NoSuchFile { component } => format!("The static site {component} has no such file."),
+            ProxyError::FilesUnreadable { component } => {
+                format!("The files of the static site {component} cannot be read on this host.")
+            }
             ProxyError::NoInstance { component } => {
                 format!("Component {component} has no ready instance. Try again in a moment.")
             }

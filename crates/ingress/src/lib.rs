@@ -17,6 +17,7 @@
 //! - [`connection_limit`]: which connection is closed when there are too many;
 //! - `worker`: the threads that serve clients; `rarely`, `deadline`: what a request waits for besides its bytes;
 //! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
+//! - `files`: one request that the ingress answers from the files of a static site;
 //! - `upstream`, `pool`, `upstream_stream`, `counters`: open requests, idle connections, counts.
 
 pub mod client;
@@ -33,6 +34,7 @@ mod cors;
 mod counters;
 mod deadline;
 mod error_response;
+mod files;
 mod headers;
 mod host;
 mod limits;

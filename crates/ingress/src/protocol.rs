@@ -102,6 +102,10 @@ pub enum Target {
     Redirect {
         redirect: Redirect,
     },
+    Files {
+        /// The ingress answers from these files by itself.
+        files: SiteFiles,
+    },
     /// The fields of a target that this version does not know, because a newer version wrote them. The ingress leaves
     /// the rule out and lists it in [`Status::refused`].
     Unknown(Map<String, Value>),
@@ -112,9 +116,30 @@ impl Rule {
     pub fn upstreams(&self) -> &[Upstream] {
         match &self.target {
             Target::Instances { upstreams } => upstreams,
-            Target::Redirect { .. } | Target::Unknown(_) => &[],
+            Target::Redirect { .. } | Target::Files { .. } | Target::Unknown(_) => &[],
         }
     }
+}
+
+/// The files of a static site, and what a request for a missing file gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteFiles {
+    /// Directories that `site-files` filled. The first is the site. The others are earlier versions of it, newest first:
+    /// a page that a browser still shows may refer to a file that only they have.
+    pub directories: Vec<String>,
+    /// The document of a directory.
+    pub index: String,
+    pub missing: MissingFile,
+}
+
+/// What a request gets for which there is no file. Without the document, it gets a page of the ingress with status 404.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingFile {
+    /// This document, with status 404.
+    Error(String),
+    /// This document, with status 200.
+    CatchAll(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::deadline::Deadline;
 use crate::error_response::{ProxyError, SentAmount, accepted};
+use crate::files;
 use crate::headers::{self, Origin};
 use crate::host;
 use crate::limits::Limits;
@@ -87,6 +88,16 @@ impl Proxy {
         });
         let (given_host, host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
         let cors = CorsRequest::of(request.method(), request.headers());
+
+        let table = self.routing.table();
+        if table.has_files
+            && let Some(found) = files::find(&table, &host, &path)
+        {
+            drop(table);
+            client.socket.set_body_unread(!request.body().is_end_stream());
+            return files::respond(found, &request, started, cors.as_ref()).await;
+        }
+        drop(table);
 
         // The handshake of RFC 6455 (4.1) is a GET without a body. With another method the body would pass by all
         // rules.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::counters::{AppCounters, CounterRegistry};
+use crate::files::Contents;
 use crate::protocol::{Address, Counters, Message, Open, RouteTable, Rule};
 use crate::table::Table;
 use crate::upstream::Upstream;
@@ -32,6 +33,8 @@ pub(crate) struct RoutingState {
 pub(crate) struct Registry {
     upstreams: HashMap<(String, Address), Arc<Upstream>>,
     counters: CounterRegistry,
+    /// The files of static sites.
+    pub contents: Contents,
     ended: Arc<Notify>,
 }
 
@@ -51,8 +54,12 @@ impl RoutingState {
     /// An empty table, version 0. The task that reports drains runs as long as this value lives.
     pub fn start() -> Arc<Self> {
         let ended = Arc::new(Notify::new());
-        let registry =
-            Registry { upstreams: HashMap::new(), counters: CounterRegistry::default(), ended: Arc::clone(&ended) };
+        let registry = Registry {
+            upstreams: HashMap::new(),
+            counters: CounterRegistry::default(),
+            contents: Contents::default(),
+            ended: Arc::clone(&ended),
+        };
         let routing = Arc::new(RoutingState {
             table: ArcSwap::default(),
             version: watch::Sender::new(0),

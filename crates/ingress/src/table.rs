@@ -9,6 +9,7 @@ use hyper::http::uri::PathAndQuery;
 
 use crate::cors::Cors;
 use crate::counters::AppCounters;
+use crate::files::Site;
 use crate::host;
 use crate::path::{NormalPath, has_prefix, rewritten};
 use crate::policy::CompiledPolicy;
@@ -22,6 +23,8 @@ pub(crate) struct Table {
     pub version: u64,
     /// The parts of the submitted table that were left out.
     pub refused: Vec<RouteRefused>,
+    /// Whether there is a rule of which the ingress serves files.
+    pub has_files: bool,
     hosts: HashMap<Box<str>, Arc<App>>,
 }
 
@@ -43,6 +46,8 @@ pub(crate) struct CompiledRule {
     pub redirect: Option<CompiledRedirect>,
     pub cors: Option<Cors>,
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Set if the ingress answers from files. Then there are no upstreams.
+    pub files: Option<Site>,
     next: AtomicUsize,
 }
 
@@ -76,6 +81,7 @@ impl Table {
         let mut table = Table { version: wanted.version, ..Table::default() };
         for routes in &wanted.apps {
             let app = Arc::new(App::compile(routes, registry, &mut table.refused));
+            table.has_files |= app.rules.iter().any(|rule| rule.files.is_some());
             for given in &routes.hosts {
                 let Some(name) = host::normal(given) else {
                     table.refuse(&app, format!("{given:?} is not a host name"));
@@ -158,7 +164,7 @@ impl CompiledRule {
         }
         let of_route = |reason| format!("route {path:?}: {reason}");
         let redirect = match &rule.target {
-            Target::Instances { .. } => None,
+            Target::Instances { .. } | Target::Files { .. } => None,
             Target::Redirect { redirect } => Some(CompiledRedirect::compile(redirect).map_err(of_route)?),
             Target::Unknown(_) => {
                 return Err(format!(
@@ -181,6 +187,10 @@ impl CompiledRule {
             redirect,
             cors: rule.cors.as_ref().map(Cors::compile).transpose().map_err(of_route)?,
             upstreams: rule.upstreams().iter().map(|wanted| registry.upstream(wanted)).collect(),
+            files: match &rule.target {
+                Target::Files { files } => Some(Site::new(files, &mut registry.contents)),
+                Target::Instances { .. } | Target::Redirect { .. } | Target::Unknown(_) => None,
+            },
             next: AtomicUsize::new(0),
         })
     }

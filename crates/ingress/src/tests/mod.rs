@@ -6,7 +6,7 @@ mod cut_responses;
 mod drain;
 mod early_response;
 mod forwarding;
-mod harness;
+pub mod harness;
 mod invalid_requests;
 mod previous_version;
 mod retry;

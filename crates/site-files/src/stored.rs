@@ -1,0 +1,84 @@
+//! A directory of stored files.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use thiserror::Error;
+
+use crate::index::{Entry, Index};
+
+/// The name of the index in its directory. It is no hash, so no stored file has this name.
+pub(crate) const INDEX: &str = "index.json";
+
+/// An open directory of stored files. The files of a directory never change.
+#[derive(Debug)]
+pub struct StoredSite {
+    directory: OwnedFd,
+    /// Its files.
+    pub index: Index,
+}
+
+/// Why a directory cannot be used.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// It cannot be opened or read.
+    #[error("cannot read the files of the site in {path}: {cause}")]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// Its index is damaged, or from a newer version.
+    #[error("the index of the site in {path} cannot be used: {why}")]
+    Index {
+        /// The directory.
+        path: PathBuf,
+        /// The reason.
+        why: String,
+    },
+}
+
+impl StoredSite {
+    /// Opens a directory that [`crate::unpack`] filled. Errors: [`ReadError`].
+    pub fn open(path: &Path) -> Result<Self, ReadError> {
+        let failed = |cause: io::Error| ReadError::Io { path: path.to_owned(), cause };
+        let unusable = |why: String| ReadError::Index { path: path.to_owned(), why };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+        let bytes = std::fs::read(path.join(INDEX)).map_err(failed)?;
+        let index: Index = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        if !index.is_readable() {
+            return Err(unusable("it was written by a newer version".into()));
+        }
+        Ok(Self { directory, index })
+    }
+
+    /// Whether the path still leads to this directory. It does not if the directory was removed and its files were stored
+    /// again.
+    pub fn is_at(&self, path: &Path) -> bool {
+        match (rustix::fs::fstat(self.directory.as_fd()), rustix::fs::stat(path)) {
+            (Ok(open), Ok(found)) => (open.st_dev, open.st_ino) == (found.st_dev, found.st_ino),
+            _ => false,
+        }
+    }
+
+    /// Opens one of the files. `cached`: only if that needs no access to a disk; else the error is
+    /// [`io::ErrorKind::WouldBlock`].
+    pub fn file(&self, entry: &Entry, cached: bool) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let resolve = if cached { resolve | ResolveFlags::CACHED } else { resolve };
+        let opened =
+            rustix::fs::openat2(self.directory.as_fd(), entry.sha256.to_string(), flags, Mode::empty(), resolve);
+        Ok(File::from(opened?))
+    }
+}
+
+/// Whether a directory contains the files of a site: [`crate::unpack`] makes it in one step.
+pub fn is_stored(path: &Path) -> bool {
+    path.join(INDEX).is_file()
+}
