@@ -122,7 +122,11 @@ mod tests {
     }
 
     fn image(command: &[&str], stop_signal: Option<&str>) -> ImageDefaults {
-        ImageDefaults { command: words(command), stop_signal: stop_signal.map(String::from) }
+        ImageDefaults {
+            command: words(command),
+            stop_signal: stop_signal.map(String::from),
+            ..ImageDefaults::default()
+        }
     }
 
     #[test]

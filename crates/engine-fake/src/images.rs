@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::port::*;
 use engine::{EngineError, PullProblem, RegistryLogin, reference};
+use futures::StreamExt;
 
 use crate::Behaviour;
 use crate::world::World;
@@ -127,6 +128,14 @@ impl World {
         }
         self.images.remove(&id);
         Ok(Changed::Done)
+    }
+
+    pub(super) fn directory(&self, container: &str, path: &str) -> Result<Option<TarStream>, EngineError> {
+        if self.find(container).is_none() {
+            return Err(EngineError::NotFound { what: format!("container {container}") });
+        }
+        let stream = self.directories.get(path).cloned();
+        Ok(stream.map(|bytes| futures::stream::iter([Ok(bytes.into())]).boxed()))
     }
 
     pub(super) fn forget_image(&mut self, reference: &str) {

@@ -92,6 +92,11 @@ impl FakeEngine {
         self.change(|world| world.builds.behaviour = behaviour);
     }
 
+    /// The containers of all images have this directory from now on. `stream`: its files, as a tar stream.
+    pub fn add_directory(&self, path: &str, stream: Vec<u8>) {
+        self.change(|world| drop(world.directories.insert(path.to_owned(), stream)));
+    }
+
     /// The next build fails in this step with this message.
     pub fn fail_build(&self, step: &str, message: &str) {
         self.change(|world| world.builds.failure = Some((step.to_owned(), message.to_owned())));

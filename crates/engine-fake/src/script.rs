@@ -18,6 +18,7 @@ pub enum Verb {
     Remove,
     Wait,
     Logs,
+    Directory,
     Connect,
     RestoreName,
     SetLimits,
@@ -56,6 +57,7 @@ impl Verb {
                 | Verb::Usage
                 | Verb::Wait
                 | Verb::Logs
+                | Verb::Directory
                 | Verb::HasShell
                 | Verb::Networks
                 | Verb::NetworkMembers

@@ -219,6 +219,10 @@ impl Engine for FakeEngine {
         Ok(lines.boxed())
     }
 
+    async fn directory(&self, name: &str, path: &str) -> Result<Option<TarStream>, EngineError> {
+        self.perform(Verb::Directory, name, |world| world.directory(name, path)).await
+    }
+
     async fn has_shell(&self, name: &str) -> Result<bool, EngineError> {
         self.perform(Verb::HasShell, name, |world| world.has_shell(name)).await
     }

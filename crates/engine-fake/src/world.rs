@@ -29,6 +29,8 @@ pub(super) struct World {
     /// The logins that registries ask for, by host.
     pub registry_logins: BTreeMap<String, RegistryLogin>,
     pub pulls_are_limited: bool,
+    /// The directories that the images of builds have: by path, a tar stream.
+    pub directories: BTreeMap<String, Vec<u8>>,
     pub builds: crate::build::Builds,
     pub foreign: BTreeMap<String, Foreign>,
     /// Ids of containers whose original name the port knows. A new process knows none until it lists containers or a
@@ -67,6 +69,7 @@ impl World {
             registry: BTreeMap::new(),
             registry_logins: BTreeMap::new(),
             pulls_are_limited: false,
+            directories: BTreeMap::new(),
             builds: Default::default(),
             foreign: BTreeMap::new(),
             remembered: BTreeSet::new(),

@@ -49,7 +49,7 @@ pub enum Role {
     Job,
     /// A database container.
     Database,
-    /// A container that is created and never started, so that no prune removes its image.
+    /// A container that is created and never started, to read files of its image.
     Pin,
     /// The object that prevents two controllers from running for one installation.
     Fence,
@@ -279,6 +279,8 @@ pub struct ImageDefaults {
     pub command: Vec<String>,
     /// `STOPSIGNAL`, a name or a number, not validated.
     pub stop_signal: Option<String>,
+    /// `WORKDIR`. Empty if the image has none.
+    pub working_dir: String,
 }
 
 /// The outcome of a verb that may find its work already done.
@@ -418,6 +420,8 @@ pub enum BuildStepState {
 
 pub type LogLines = BoxStream<'static, Result<LogLine, EngineError>>;
 pub type BuildEvents = BoxStream<'static, Result<BuildEvent, EngineError>>;
+/// A tar stream.
+pub type TarStream = BoxStream<'static, Result<Bytes, EngineError>>;
 pub type Context = BoxStream<'static, Result<Bytes, std::io::Error>>;
 
 /// One container engine, seen by one installation: every list contains only this installation's objects.
@@ -454,6 +458,10 @@ pub trait Engine: Send + Sync + 'static {
     /// started.
     async fn wait(&self, name: &str) -> Result<i64, EngineError>;
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError>;
+    /// A directory of a running or stopped container, with all files below it, as a tar stream. The first entry is the
+    /// directory. `path`: absolute; a symbolic link is followed. `None`: there is no such directory. Errors:
+    /// [`EngineError::NotFound`] if there is no such container.
+    async fn directory(&self, name: &str, path: &str) -> Result<Option<TarStream>, EngineError>;
     /// Whether a shell can be opened in a running container. Errors: [`EngineError::Conflict`] if it does not run.
     async fn has_shell(&self, name: &str) -> Result<bool, EngineError>;
     /// Opens a shell on a terminal of this size in a running container, as the container's user and in its working

@@ -57,7 +57,8 @@ impl DockerEngine {
         };
         let config = seen.config.unwrap_or_default();
         let command = config.entrypoint.into_iter().flatten().chain(config.cmd.into_iter().flatten()).collect();
-        Ok(ImageDefaults { command, stop_signal: config.stop_signal })
+        let working_dir = config.working_dir.unwrap_or_default();
+        Ok(ImageDefaults { command, stop_signal: config.stop_signal, working_dir })
     }
 
     pub(super) async fn pull_image(

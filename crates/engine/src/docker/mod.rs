@@ -10,6 +10,7 @@ mod build;
 mod changes;
 mod events;
 mod failure;
+mod files;
 mod http;
 mod images;
 mod lifecycle;
@@ -218,6 +219,10 @@ impl Engine for DockerEngine {
 
     async fn logs(&self, name: &str, query: &LogQuery) -> Result<LogLines, EngineError> {
         self.container_logs(name, query).await
+    }
+
+    async fn directory(&self, name: &str, path: &str) -> Result<Option<TarStream>, EngineError> {
+        self.container_directory(name, path).await
     }
 
     async fn has_shell(&self, name: &str) -> Result<bool, EngineError> {

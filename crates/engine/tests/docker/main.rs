@@ -5,6 +5,7 @@
 
 mod builds;
 mod by_hand;
+mod files;
 mod images;
 mod lifecycle;
 mod networks;
