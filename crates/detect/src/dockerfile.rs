@@ -77,6 +77,15 @@ impl<'a> Dockerfile<'a> {
         }
     }
 
+    /// Adds the last stage of a static site. It holds only the files of a directory of an earlier stage, and does not run.
+    /// The platform finds them below [`WORKDIR`], as in the image of any Dockerfile.
+    pub fn files_only(&mut self, stage: &str, from: &str, to: &str) {
+        self.line("\nFROM scratch");
+        self.line(&format!("WORKDIR {WORKDIR}"));
+        // `[…]`, because names may contain spaces. Variables have no meaning in a name.
+        self.line(&format!("COPY --from={stage} {}", serde_json::json!([format!("{from}/"), to.replace('$', "\\$")])));
+    }
+
     /// Makes the user `app`, who owns [`WORKDIR`]. [`Self::copy_app`] copies for this user, and [`Self::start`] runs as it.
     pub fn user(&mut self) {
         // Official images of languages have a user of their own with the identifier 1000.

@@ -73,8 +73,6 @@ pub struct Detected {
     /// The start command of the image, through a shell. `None` for static sites, and if the app spec has a
     /// `run_command`: then the image has no command of its own.
     pub start: Option<String>,
-    /// For static sites: the directory of the image that contains the built files.
-    pub site: Option<&'static str>,
 }
 
 impl Detected {

@@ -96,7 +96,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     }
     dockerfile.start(start.for_image(request));
     let start = start.for_image(request).map(str::to_owned);
-    Ok(Detected { language: Language::Node, findings, dockerfile: dockerfile.text(), start, site: None })
+    Ok(Detected { language: Language::Node, findings, dockerfile: dockerfile.text(), start })
 }
 
 /// A static site of no known framework: the platform's directories.

@@ -104,7 +104,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     }
     dockerfile.start(start.for_image(request));
     let start = start.for_image(request).map(str::to_owned);
-    Ok(Detected { language: Language::Php, findings, dockerfile: dockerfile.text(), start, site: None })
+    Ok(Detected { language: Language::Php, findings, dockerfile: dockerfile.text(), start })
 }
 
 const INSTALL: &str = "composer install --no-dev --no-interaction --no-progress --prefer-dist";

@@ -73,7 +73,7 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     dockerfile.copy_app("build", "/workspace", "./");
     dockerfile.start(start.for_image(request));
     let start = start.for_image(request).map(str::to_owned);
-    Ok(Detected { language: Language::Rust, findings, dockerfile: dockerfile.text(), start, site: None })
+    Ok(Detected { language: Language::Rust, findings, dockerfile: dockerfile.text(), start })
 }
 
 /// The version of the base image.

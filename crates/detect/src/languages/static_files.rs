@@ -30,13 +30,17 @@ fn build(project: &Project, request: &Request<'_>) -> Result<Detected, Undetecte
     if let Some(command) = request.build_command {
         dockerfile.run(command, &[]);
     }
-    let site = plain(project).unwrap_or(Site { own: &[], fallback: Fallback::NotFound });
+    let as_it_is = request.kind == Kind::StaticSite && request.build_command.is_none();
+    let others = if as_it_is { TOP } else { &[] };
+    let site = plain(project).unwrap_or(Site { own: others, fallback: Fallback::NotFound });
     Ok(serve(dockerfile, request, Language::StaticFiles, site, Vec::from_iter(system.finding())))
 }
 
+/// The platform's directories, else the source.
+const TOP: &[&str] = &["_static", "dist", "public", "build", "."];
+
 /// A site whose index is at the top of the source, unless the build makes another. `None`: there is no such index.
 pub(super) fn plain(project: &Project) -> Option<Site> {
-    const TOP: &[&str] = &["_static", "dist", "public", "build", "."];
     project.has("index.html").then_some(Site { own: TOP, fallback: Fallback::NotFound })
 }
 
@@ -84,9 +88,12 @@ pub(super) fn serve(
         findings.push(Finding::new("nginx serves the files of the site", "the service has no start command"));
     }
     dockerfile.run(&find_site(&directories), &[]);
-    // A static site does not run on the platform. With this command its image serves the site anywhere else.
-    let runs = request.kind != Kind::StaticSite;
-    let command = (request.run_command.is_none() || !runs).then_some(SERVE);
+    if request.kind == Kind::StaticSite {
+        let to = request.output_dir.unwrap_or(OUTPUT_DIRS[1]);
+        dockerfile.files_only("build", "/site", &format!("{WORKDIR}/{}/", to.trim_matches('/')));
+        return Detected { language, findings, dockerfile: dockerfile.text(), start: None };
+    }
+    let command = request.run_command.is_none().then_some(SERVE);
     dockerfile.final_stage(&NGINX, NGINX.default);
     dockerfile.file("/etc/nginx/site.conf", &configuration(site.fallback));
     // nginx ends open requests first at this signal. Other programs may not expect it.
@@ -94,13 +101,7 @@ pub(super) fn serve(
     dockerfile.user();
     dockerfile.copy_app("build", "/site", "./");
     dockerfile.start(command);
-    Detected {
-        language,
-        findings,
-        dockerfile: dockerfile.text(),
-        start: command.filter(|_| runs).map(str::to_owned),
-        site: (!runs).then_some(WORKDIR),
-    }
+    Detected { language, findings, dockerfile: dockerfile.text(), start: command.map(str::to_owned) }
 }
 
 /// Copies the first directory that contains an index, or else the first that exists, to `/site`.
@@ -163,19 +164,50 @@ mod tests {
         assert!(detected.dockerfile.contains("FROM nginx:1\nENV PORT=8080\n"), "{}", detected.dockerfile);
         assert!(detected.dockerfile.contains("for dir in _static dist public build .;"), "{}", detected.dockerfile);
         assert!(detected.start.unwrap().contains("exec nginx"));
-        assert_eq!(detected.site, None);
     }
 
     #[test]
-    fn a_static_site_has_no_start_command_but_a_directory() {
+    fn the_image_of_a_static_site_holds_only_its_files() {
         let project = Project::of(&[("public/index.html", "")]);
         let bases = Bases::default();
         let mut request = Request::new("web", Kind::StaticSite, &bases);
         request.output_dir = Some("/public/");
         request.build_command = Some("make site");
         let detected = detect(&project, &request).unwrap();
-        assert_eq!((detected.start, detected.site), (None, Some("/workspace")));
+        assert_eq!(detected.start, None);
         assert!(detected.dockerfile.contains("RUN make site\n"), "{}", detected.dockerfile);
         assert!(detected.dockerfile.contains("for dir in ./public; do"), "{}", detected.dockerfile);
+        let last_stage = "\nFROM scratch\nWORKDIR /workspace\nCOPY --from=build [\"/site/\",\"/workspace/public/\"]\n";
+        assert!(detected.dockerfile.ends_with(last_stage), "{}", detected.dockerfile);
+        assert!(!detected.dockerfile.contains("nginx"), "{}", detected.dockerfile);
+    }
+
+    #[test]
+    fn the_directory_of_a_static_site_keeps_its_name_in_the_image() {
+        let last_line = |output_dir: Option<&str>| {
+            let (project, bases) = (Project::of(&[("index.html", "")]), Bases::default());
+            let request = Request { output_dir, ..Request::new("web", Kind::StaticSite, &bases) };
+            detect(&project, &request).unwrap().dockerfile.lines().last().unwrap().to_owned()
+        };
+        for (output_dir, expected) in [
+            (None, r#"["/site/","/workspace/dist/"]"#),
+            (Some("_site/html"), r#"["/site/","/workspace/_site/html/"]"#),
+            (Some("."), r#"["/site/","/workspace/./"]"#),
+            (Some("/my site"), r#"["/site/","/workspace/my site/"]"#),
+            (Some("$HOME"), r#"["/site/","/workspace/\\$HOME/"]"#),
+        ] {
+            assert_eq!(last_line(output_dir), format!("COPY --from=build {expected}"));
+        }
+    }
+
+    #[test]
+    fn files_without_an_index_are_a_static_site_too_if_nothing_is_built() {
+        let (project, bases) = (Project::of(&[("start.html", "")]), Bases::default());
+        let mut request = Request { slug: Some("html"), ..Request::new("web", Kind::StaticSite, &bases) };
+        let text = detect(&project, &request).unwrap().dockerfile;
+        assert!(text.contains("for dir in _static dist public build .;"), "{text}");
+        request.build_command = Some("make");
+        let text = detect(&project, &request).unwrap().dockerfile;
+        assert!(text.contains("for dir in _static dist public build;"), "{text}");
     }
 }

@@ -84,6 +84,14 @@ pub fn reaches(base: &str, command: &str) -> bool {
     build(&format!("FROM {base}\nRUN timeout 60 {command}\n"), directory.path(), &[], true).is_ok()
 }
 
+/// The text of a file of an image, which need not run.
+pub fn file(image: &str, path: &str) -> Result<String, String> {
+    let id = docker(&["create", image, "/none"])?;
+    let archive = docker(&["cp", &format!("{}:{path}", id.trim()), "-"]);
+    docker(&["rm", id.trim()])?;
+    archive
+}
+
 /// A container, which goes when this is dropped.
 pub struct Container {
     id: String,

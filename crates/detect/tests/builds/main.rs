@@ -116,7 +116,7 @@ fn run(sample: &Sample) -> Result<String, String> {
     let begin = Instant::now();
     let image = build(&detected.dockerfile, &source, sample.build_args, true)?;
     let first = begin.elapsed();
-    ask(image.id(), "hello 1")?;
+    ask(sample.kind, image.id(), "hello 1")?;
 
     let changes = source.join(sample.changes);
     let text = std::fs::read_to_string(&changes).unwrap();
@@ -125,7 +125,7 @@ fn run(sample: &Sample) -> Result<String, String> {
     let begin = Instant::now();
     let image = build(&detected.dockerfile, &source, sample.build_args, false)?;
     let rebuild = begin.elapsed();
-    ask(image.id(), "hello 2")?;
+    ask(sample.kind, image.id(), "hello 2")?;
 
     let what = detected.dockerfile.lines().next().unwrap_or_default().trim_start_matches("# ");
     let size = image.megabytes();
@@ -134,7 +134,11 @@ fn run(sample: &Sample) -> Result<String, String> {
 }
 
 /// Runs an image on a port that is not the default, as the platform may, and checks what every image promises.
-fn ask(image: &str, expected: &str) -> Result<(), String> {
+fn ask(kind: Kind, image: &str, expected: &str) -> Result<(), String> {
+    if kind == Kind::StaticSite {
+        let page = engine::file(image, "/workspace/dist/index.html")?;
+        return if page.contains(expected) { Ok(()) } else { Err(format!("the page is {page}")) };
+    }
     let container = Container::run(image, 5000)?;
     let page = container.page()?;
     if !page.contains(expected) {

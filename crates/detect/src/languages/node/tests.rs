@@ -315,7 +315,7 @@ fn static_sites_are_built_with_the_script_of_the_framework() {
     assert_eq!(steps(&nuxt, &["npm run"]), ["RUN npm run generate"]);
     let plain = site(r#"{"scripts": {"build": "make", "start": "node server.js"}}"#);
     assert!(plain.dockerfile.contains("for dir in _static dist public build;"), "{}", plain.dockerfile);
-    assert_eq!((plain.start, plain.site), (None, Some("/workspace")));
+    assert_eq!(plain.start, None);
 }
 
 #[test]

@@ -129,5 +129,5 @@ fn jekyll_builds_a_site() {
     let detected = testing::site(&[("Gemfile", "gem 'jekyll'\n"), ("index.md", "")]);
     assert!(detected.dockerfile.contains("bundle exec jekyll build\n"), "{}", detected.dockerfile);
     assert!(detected.dockerfile.contains("for dir in _site _static "), "{}", detected.dockerfile);
-    assert!(detected.dockerfile.contains("FROM nginx:"), "{}", detected.dockerfile);
+    assert!(detected.dockerfile.contains("\nFROM scratch\n"), "{}", detected.dockerfile);
 }
