@@ -18,13 +18,7 @@ pub(crate) enum BuildKind {
 }
 
 pub(crate) fn build_kind(component: Component<'_>) -> BuildKind {
-    let names_dockerfile = match component {
-        Component::StaticSite(site) => site.dockerfile_path.is_some(),
-        Component::Function(_) => false,
-        Component::Service(_) | Component::Worker(_) | Component::Job(_) => {
-            component.common().is_some_and(|common| common.dockerfile_path.is_some())
-        }
-    };
+    let names_dockerfile = component.build_fields().is_some_and(|it| it.dockerfile_path.is_some());
     match component.source().repository() {
         None => BuildKind::NotBuilt,
         Some(_) if names_dockerfile => BuildKind::WithDockerfile,
@@ -48,9 +42,9 @@ fn unnamed_registry(path: &str, component: Component<'_>) -> Option<Diagnostic> 
 
 /// Warnings for build fields that have no effect: nothing is built, or the Dockerfile decides how.
 pub(crate) fn no_effect(path: &str, component: Component<'_>) -> Vec<Diagnostic> {
-    let Some(common) = component.common() else { return Vec::new() };
-    let hints = [("build_command", &common.build_command), ("environment_slug", &common.environment_slug)];
-    let places = [("source_dir", &common.source_dir), ("dockerfile_path", &common.dockerfile_path)];
+    let Some(build) = component.build_fields() else { return Vec::new() };
+    let hints = [("build_command", build.build_command), ("environment_slug", build.environment_slug)];
+    let places = [("source_dir", build.source_dir), ("dockerfile_path", build.dockerfile_path)];
     let (fields, reason) = match (build_kind(component), component.source()) {
         (BuildKind::WithDockerfile, _) => (hints.to_vec(), "the Dockerfile decides how it is built"),
         (BuildKind::NotBuilt, Source::Image(_)) => {

@@ -69,11 +69,11 @@ pub use secret::{SecretText, SecretValue, is_sealed};
 pub use size::{InstanceSize, instance_size, instance_sizes};
 pub use spec::{
     AppSpec, Autoscaling, AutoscalingCpu, AutoscalingMetrics, AutoscalingRequestDuration, AutoscalingRequestRate,
-    Common, Component, ComponentKind, Cors, Database, Domain, DomainKind, Engine, EnvKind, EnvScope, EnvValue, EnvVar,
-    Function, GitSource, HealthCheck, HostedSource, ImageDeployOnPush, ImageSource, Ingress, IngressComponent,
-    IngressRule, Job, JobKind, LivenessHealthCheck, Maintenance, Match, Opaque, Parsed, Protocol, Redirect,
-    RegistryType, Route, RouteMatch, Schedule, Scheme, SecureHeader, Service, ServiceTermination, Source, StaticSite,
-    StringMatch, Termination, Worker,
+    BuildFields, Common, Component, ComponentKind, Cors, Database, Domain, DomainKind, Engine, EnvKind, EnvScope,
+    EnvValue, EnvVar, Function, GitSource, HealthCheck, HostedSource, ImageDeployOnPush, ImageSource, Ingress,
+    IngressComponent, IngressRule, Job, JobKind, LivenessHealthCheck, Maintenance, Match, MissingDocument, Opaque,
+    Parsed, Protocol, Redirect, RegistryType, Route, RouteMatch, Schedule, Scheme, SecureHeader, Service,
+    ServiceTermination, Source, StaticSite, StringMatch, Termination, Worker,
 };
 pub use value::Seal;
 pub use value::form::nearest_name;

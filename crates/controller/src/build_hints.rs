@@ -12,8 +12,8 @@ pub(crate) fn build_choice(spec: &AppSpec, component: Component<'_>) -> Result<O
     // The caches of an app that people name are named after it.
     let variables = build_variables(spec, &component.name().into(), &Facts::default());
     let hints = build_hints(spec, component, &variables, &spec.name);
-    let Some((common, hints)) = component.common().zip(hints) else { return Ok(None) };
-    let selection = Selection::parse(Some(&common.source_dir()), common.dockerfile_path().as_deref());
+    let Some((build, hints)) = component.build_fields().zip(hints) else { return Ok(None) };
+    let selection = Selection::parse(Some(&build.source_dir()), build.dockerfile_path().as_deref());
     Ok(Some((selection.map_err(|error| error.to_string())?, hints)))
 }
 
@@ -24,22 +24,22 @@ pub(crate) fn build_hints(
     variables: &BuildVariables,
     cache_scope: &str,
 ) -> Option<Hints> {
-    let common = component.common()?;
+    let build = component.build_fields()?;
     let kind = match component {
         Component::Service(_) => Kind::Service,
         Component::Worker(_) => Kind::Worker,
         Component::Job(_) => Kind::Job,
         Component::StaticSite(_) | Component::Function(_) => Kind::StaticSite,
     };
-    let given = |text: &Option<String>| text.clone().filter(|it| !it.trim().is_empty());
+    let given = |text: Option<&str>| text.filter(|it| !it.trim().is_empty()).map(str::to_owned);
     Some(Hints {
         app: spec.name.clone(),
         component: component.name().to_owned(),
         kind,
-        slug: given(&common.environment_slug),
-        build_command: given(&common.build_command),
-        run_command: given(&common.run_command),
-        output_dir: None,
+        slug: given(build.environment_slug),
+        build_command: given(build.build_command),
+        run_command: given(build.run_command),
+        output_dir: given(build.output_dir),
         build_args: variables.args.keys().cloned().collect(),
         build_secrets: variables.secrets.keys().cloned().collect(),
         cache_scope: cache_scope.to_owned(),

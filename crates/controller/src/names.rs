@@ -36,6 +36,11 @@ impl Names {
         format!("{}-{database}-data", self.of(app))
     }
 
+    /// Name of the container from which the files of a static site are read.
+    pub fn files(&self, app: &AppId, site: &ComponentName, deployment: u64) -> String {
+        format!("{}-{site}-files-{deployment}", self.of(app))
+    }
+
     /// Name of an app's network.
     pub fn network(&self, app: &AppId) -> String {
         self.of(app)
@@ -93,6 +98,7 @@ mod tests {
             pinned: None,
             secret_build_arguments: false,
             build_caches: 0,
+            earlier_files: Default::default(),
             newer: Default::default(),
         }
     }

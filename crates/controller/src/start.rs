@@ -132,6 +132,7 @@ pub(crate) async fn take_over(
         deployment_ends: watch::channel(0).0,
         fence: fence.clone(),
         networks: Mutex::new(()),
+        sites: std::path::absolute(directory.sites()).unwrap_or_else(|_| directory.sites()),
         config,
         older_database: fence.is_newer_than_database() || store.lost_commits().is_some(),
         store,

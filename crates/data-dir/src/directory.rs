@@ -91,6 +91,11 @@ impl DataDir {
         root.join("working-copies")
     }
 
+    /// Directory of the files of static sites. The ingress reads them.
+    pub fn sites(&self) -> PathBuf {
+        self.root.join("sites")
+    }
+
     /// Directory of the ingress: its control socket, snapshot and log.
     pub fn ingress(&self) -> PathBuf {
         self.root.join("ingress")

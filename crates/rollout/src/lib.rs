@@ -16,6 +16,7 @@
 //!   deployment; [`job`]: the life of one job run; [`queue`]: how a new request affects
 //!   earlier ones; [`repeat`]: requests that need no new deployment; [`sources`]: which components keep the commit or
 //!   image that serves; [`push`]: which pushes concern a component, and when they lead to a deployment; [`progress`]: the tree of steps that people and clients see; [`durations`]: how long these took;
+//! - [`site_files`]: which versions of a static site's files serve;
 //! - [`simulate`]: applies plans to a model until nothing is left to do, for previews and tests.
 #![warn(missing_docs)]
 
@@ -37,6 +38,7 @@ pub mod resolve;
 pub mod revision;
 pub mod rollback;
 pub mod simulate;
+pub mod site_files;
 pub mod sources;
 pub mod step;
 pub mod target;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use app_spec::{AppSpec, Common, Facts, Scope, Source, image_reference, resolve_envs};
+use app_spec::{AppSpec, BuildFields, Facts, Scope, Source, image_reference, resolve_envs};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -35,15 +35,14 @@ impl Origin {
     /// source.
     pub fn of(spec: &AppSpec, component: &ComponentName, hash_secret: &dyn Fn(&str) -> String) -> Option<Self> {
         let holder = spec.component(component.as_str())?;
-        let common = holder.common()?;
-        let (source, inputs) = match (&common.source, common.source.repository()) {
+        let build = holder.build_fields()?;
+        let (source, inputs) = match (build.source, build.source.repository()) {
             (Source::Image(image), _) => (vec!["image".into(), image_reference(image)], Vec::new()),
             (_, Some((address, branch))) => {
                 let variables = variables(spec, component, Scope::Build, &Facts::default());
                 let secrets = variables.secrets_hash(hash_secret).map(|hash| ["secrets".to_owned(), hash]);
                 let args = variables.args.into_iter().flat_map(|(key, value)| [key, value]);
-                let settings =
-                    [vec![common.source_dir()], listed(common.dockerfile_path()), detection(common)].concat();
+                let settings = [vec![build.source_dir()], listed(build.dockerfile_path()), detection(&build)].concat();
                 let source = [vec!["git".into(), address], listed(branch.map(str::to_owned))].concat();
                 (source, settings.into_iter().chain(args).chain(secrets.into_iter().flatten()).collect())
             }
@@ -55,16 +54,17 @@ impl Origin {
 
 /// What a generated Dockerfile depends on. Nothing is added for a spec that names a Dockerfile, and for one that has none of
 /// these fields: the origins that older versions recorded stay the same.
-fn detection(common: &Common) -> Vec<String> {
-    let given = |field: &str, value: &Option<String>| -> Vec<String> {
-        value.iter().flat_map(|it| [field.to_owned(), it.clone()]).collect()
+fn detection(build: &BuildFields<'_>) -> Vec<String> {
+    let given = |field: &str, value: Option<&str>| -> Vec<String> {
+        value.iter().flat_map(|it| [field.to_owned(), (*it).to_owned()]).collect()
     };
-    match common.dockerfile_path {
+    match build.dockerfile_path {
         Some(_) => Vec::new(),
         None => [
-            given("environment_slug", &common.environment_slug),
-            given("build_command", &common.build_command),
-            given("run_command", &common.run_command),
+            given("environment_slug", build.environment_slug),
+            given("build_command", build.build_command),
+            given("run_command", build.run_command),
+            given("output_dir", build.output_dir),
         ]
         .concat(),
     }
@@ -110,8 +110,8 @@ impl BuildVariables {
 
 /// The build-scope variables. As on App Platform, references have values unless the spec names a Dockerfile.
 pub fn build_variables(spec: &AppSpec, component: &ComponentName, facts: &Facts) -> BuildVariables {
-    let common = spec.component(component.as_str()).and_then(|it| it.common());
-    let scope = match common.is_some_and(|it| it.dockerfile_path.is_some()) {
+    let build = spec.component(component.as_str()).and_then(|it| it.build_fields());
+    let scope = match build.is_some_and(|it| it.dockerfile_path.is_some()) {
         true => Scope::Build,
         false => Scope::DetectedBuild,
     };

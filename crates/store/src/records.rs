@@ -23,6 +23,7 @@ use rollout::job::JobPhase;
 use rollout::progress::Progress;
 use rollout::queue::Request;
 pub use rollout::revision::{Probe, Revision};
+use rollout::site_files::EarlierBySite;
 use rollout::sources::Origin;
 use rollout::target::{ComponentKind, StopTimes, Target};
 use rollout::time::Timestamp;
@@ -68,6 +69,9 @@ pub struct App {
     /// builds of the app use from older ones. 0: none did.
     #[serde(default)]
     pub build_caches: u64,
+    /// By static site, newest first: what served before the active deployment.
+    #[serde(default)]
+    pub earlier_files: EarlierBySite,
 }
 
 impl App {
@@ -158,6 +162,12 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// The ids of the files of its static sites.
+    pub fn site_files(&self) -> BTreeMap<ComponentName, String> {
+        let id = |(name, image): (&ComponentName, &Image)| Some((name.clone(), image.files.as_ref()?.id.clone()));
+        self.images.iter().filter_map(id).collect()
+    }
+
     /// Whether it became active, even if a newer deployment is active now.
     pub fn has_served(&self) -> bool {
         self.stage == Stage::Active || self.stage == Stage::Superseded && self.progress.has_succeeded()
@@ -183,6 +193,20 @@ pub struct Image {
     /// What it was made from. `None` in rows of older versions; then the deployment's spec has it.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// The files of a static site, which were taken out of the image.
+    #[serde(default)]
+    pub files: Option<SiteContent>,
+}
+
+/// The stored files of a static site. They never change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SiteContent {
+    /// The name of their directory, below that of the app. It follows from the image and the spec.
+    pub id: String,
+    /// Number of files.
+    pub files: u64,
+    /// Bytes of all files together.
+    pub bytes: u64,
 }
 
 /// What the deployment record reports about a rollout.

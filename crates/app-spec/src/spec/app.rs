@@ -1,5 +1,6 @@
 //! The app, the ways to write it, and a common view of components of every kind.
 
+use super::component::BuildFields;
 use super::component::{Common, Job, Service, Worker};
 use super::database::Database;
 use super::env::EnvVar;
@@ -256,6 +257,30 @@ impl<'a> Component<'a> {
             Component::Job(job) => Some(&job.common),
             Component::StaticSite(_) | Component::Function(_) => None,
         }
+    }
+
+    /// How this component is built. `None` for functions.
+    pub fn build_fields(self) -> Option<BuildFields<'a>> {
+        if let Component::StaticSite(site) = self {
+            return Some(BuildFields {
+                source: &site.source,
+                source_dir: site.source_dir.as_deref(),
+                dockerfile_path: site.dockerfile_path.as_deref(),
+                build_command: site.build_command.as_deref(),
+                run_command: None,
+                environment_slug: site.environment_slug.as_deref(),
+                output_dir: site.output_dir.as_deref().filter(|it| !it.trim().is_empty()),
+            });
+        }
+        self.common().map(|common| BuildFields {
+            source: &common.source,
+            source_dir: common.source_dir.as_deref(),
+            dockerfile_path: common.dockerfile_path.as_deref(),
+            build_command: common.build_command.as_deref(),
+            run_command: common.run_command.as_deref(),
+            environment_slug: common.environment_slug.as_deref(),
+            output_dir: None,
+        })
     }
 
     /// The name of this component.

@@ -152,15 +152,36 @@ impl Common {
     pub fn instance_size_slug(&self) -> &str {
         self.instance_size_slug.as_deref().unwrap_or(crate::size::DEFAULT)
     }
+}
 
+/// The fields by which a component is built: those that services, workers, jobs and static sites share.
+#[derive(Clone, Copy, Debug)]
+pub struct BuildFields<'a> {
+    /// The repository or the image.
+    pub source: &'a Source,
+    /// `source_dir`, as written.
+    pub source_dir: Option<&'a str>,
+    /// `dockerfile_path`, as written.
+    pub dockerfile_path: Option<&'a str>,
+    /// The build step.
+    pub build_command: Option<&'a str>,
+    /// The start command. It has no effect for a static site.
+    pub run_command: Option<&'a str>,
+    /// A hint at the language.
+    pub environment_slug: Option<&'a str>,
+    /// The directory with the files of a static site.
+    pub output_dir: Option<&'a str>,
+}
+
+impl BuildFields<'_> {
     /// `source_dir` without surrounding `/` or `./`. Empty for the repository's root.
     pub fn source_dir(&self) -> String {
-        self.source_dir.as_deref().map(normalise).unwrap_or_default()
+        self.source_dir.map(normalise).unwrap_or_default()
     }
 
     /// `dockerfile_path` without a leading `/` or `./`, relative to the repository's root.
     pub fn dockerfile_path(&self) -> Option<String> {
-        self.dockerfile_path.as_deref().map(normalise).filter(|p| !p.is_empty())
+        self.dockerfile_path.map(normalise).filter(|p| !p.is_empty())
     }
 }
 

@@ -16,7 +16,7 @@ mod site;
 mod source;
 
 pub use app::{AppSpec, Component, ComponentKind};
-pub use component::{Common, Job, JobKind, Protocol, Schedule, Service, Worker};
+pub use component::{BuildFields, Common, Job, JobKind, Protocol, Schedule, Service, Worker};
 pub use database::{Database, Engine};
 pub use env::{EnvKind, EnvScope, EnvValue, EnvVar};
 pub use health::{
@@ -30,5 +30,5 @@ pub use ingress::{
 pub use opaque::Opaque;
 pub use platform::{Domain, DomainKind, Maintenance};
 pub use read::Parsed;
-pub use site::{Function, StaticSite};
+pub use site::{Function, MissingDocument, StaticSite};
 pub use source::{GitSource, HostedSource, ImageDeployOnPush, ImageSource, RegistryType, Source};

@@ -1,5 +1,6 @@
 //! Components without containers: static sites and functions.
 
+use super::component::normalise;
 use super::env::EnvVar;
 use super::ingress::{Cors, Route};
 use super::opaque::Opaque;
@@ -44,6 +45,38 @@ object! {
         /// Where logs are forwarded. One of the platform's references lists it for static sites.
         log_destinations: Opaque = ANY,
     }
+}
+
+/// What a static site answers for a path without a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissingDocument {
+    /// This document, with status 404.
+    Error(String),
+    /// This document, with status 200.
+    CatchAll(String),
+}
+
+impl StaticSite {
+    /// The document of a directory. Defaults to `index.html`.
+    pub fn index_document(&self) -> String {
+        document(self.index_document.as_deref()).unwrap_or_else(|| "index.html".to_owned())
+    }
+
+    /// The document for paths without a file. Defaults to the error document `404.html`.
+    pub fn missing_document(&self) -> MissingDocument {
+        match document(self.catchall_document.as_deref()) {
+            Some(path) => MissingDocument::CatchAll(path),
+            None => {
+                let path = document(self.error_document.as_deref());
+                MissingDocument::Error(path.unwrap_or_else(|| "404.html".to_owned()))
+            }
+        }
+    }
+}
+
+/// A path below the site's directory: `/404.html` and `./404.html` mean `404.html`.
+fn document(path: Option<&str>) -> Option<String> {
+    path.map(normalise).filter(|path| !path.is_empty())
 }
 
 object! {

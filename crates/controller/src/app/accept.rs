@@ -373,9 +373,10 @@ fn check_component(app: &str, spec: &AppSpec, component: &ComponentName) -> Resu
         Some(Component::Job(_)) => Err(ControlError::Invalid(format!(
             "{name} is a job of {app}: jobs run in deployments only, never in a restart. To run it: boatyard apps create-deployment {app}"
         ))),
-        Some(other) => {
-            Err(ControlError::Invalid(format!("{name} is a {} of {app}: it has no instances", other.kind().as_str())))
-        }
+        Some(other) => Err(ControlError::Invalid(format!(
+            "{name} is a {} of {app}: it has no instances. To build it again: boatyard apps create-deployment {app} --force-rebuild",
+            other.kind().as_str()
+        ))),
         None => {
             let known =
                 spec.services.iter().map(|it| &it.common.name).chain(spec.workers.iter().map(|it| &it.common.name));

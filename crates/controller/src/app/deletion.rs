@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::actions::{ActionResult, Subject};
 use super::context::Context;
-use super::{STORE_PAUSE, Shared, databases, gc};
+use super::{STORE_PAUSE, Shared, databases, gc, site_files};
 
 /// The longest pause between two attempts to remove what is left of a deleted app.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -56,6 +56,7 @@ pub(super) async fn removed(cx: &mut Context, result: Result<(), EngineError>) -
         return Ok(());
     }
     cx.shared.ingress.forget(id.as_str()).await;
+    site_files::remove_all(&cx.shared, &id).await;
     cx.shared.logbook.forget(&id).await;
     info!("app deleted");
     cx.commit(vec![Change::ForgetApp(id)]).await

@@ -11,6 +11,7 @@ use rollout::plan::RolloutStatus;
 use rollout::progress::{LeafKey, Reason};
 use rollout::queue::to_advance;
 use rollout::rollback::{self, Kept};
+use rollout::site_files::after_success;
 use store::StoreError;
 use store::records::{App, Change, Database, Deployment, ServingOverride};
 use tracing::{info, warn};
@@ -20,7 +21,7 @@ use super::compose::{Composed, clamped, compose};
 use super::context::Context;
 use super::databases::{databases_unwanted_by, kept_version};
 use super::observe::Snapshot;
-use super::records::queued;
+use super::records::{Records, queued};
 use super::routing::rules_in_force;
 use super::task::AppTask;
 use super::{app_rollback, images, jobs, restart, rollout_report};
@@ -321,7 +322,8 @@ impl AppTask {
         };
         let serving = records.active().and_then(|it| Some((it, records.spec_of(it)?)));
         let serving = serving.as_ref().map(|(active, spec)| (*active, &**spec));
-        deployment.nothing_to_do = composed.is_what_serves(records, serving, spec, &deployment.request);
+        deployment.nothing_to_do = composed.is_what_serves(records, serving, spec, &deployment.request)
+            && records.active().is_some_and(|it| it.site_files() == deployment.site_files());
         let Composed { databases, resolved } = composed;
         deployment.record.notes.extend(resolved.notes);
         deployment.record.notes.extend(resolved.revisions.iter().filter_map(|it| clamped(it, shared.host)));
@@ -356,6 +358,8 @@ impl AppTask {
             (old.stage, old.stage_since, old.updated) = (stage, now, now);
             changes.push(Change::Deployment(Box::new(old)));
         }
+        let replaced = rules_in_force_before(records).map(Deployment::site_files).unwrap_or_default();
+        app.earlier_files = after_success(&app.earlier_files, &replaced, &deployment.site_files(), now);
         app.active = Some(deployment.id.clone());
         app.kept = match (app.kept.take(), &deployment.targets) {
             // A restart copies what serves. If the rules come from a failed deployment, they stay in force.
@@ -372,6 +376,12 @@ impl AppTask {
         self.cx.observer.start_failures.clear();
         self.advance_to(deployment, Event::Succeeded, changes).await
     }
+}
+
+/// The deployment whose rules were in force before one rolled out.
+fn rules_in_force_before(records: &Records) -> Option<&Deployment> {
+    let kept = || records.app.kept.as_ref()?.rules.as_ref().and_then(|id| records.deployment(id));
+    kept().or_else(|| records.active())
 }
 
 /// Explains why a rollout fails when a new instance served and then stopped.

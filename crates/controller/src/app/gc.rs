@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::{EngineError, TaggedImage};
 use rollout::ids::{DeploymentId, RevisionId};
+use rollout::site_files::without_expired;
 use store::StoreError;
 use store::records::{App, Change, Deployment, IDEMPOTENCY_LIFETIME};
 use tracing::{info, warn};
@@ -11,6 +12,8 @@ use tracing::{info, warn};
 use super::Shared;
 use super::actions::{ActionResult, Subject};
 use super::context::Context;
+use super::routing::Routing;
+use super::site_files;
 use crate::clock;
 
 /// The newest deployment when GC last removed old images and history.
@@ -20,24 +23,34 @@ pub(super) struct Gc(Option<DeploymentId>);
 impl Gc {
     /// Forgets revisions that nothing runs and that no deployment in force names. After each deployment, removes images
     /// and history that are too old. Returns whether there was something to do.
-    pub async fn advance(&mut self, cx: &mut Context) -> Result<bool, StoreError> {
+    pub async fn advance(&mut self, cx: &mut Context, routing: &Routing) -> Result<bool, StoreError> {
         if cx.records.deployments.iter().any(|it| !it.stage.is_ended()) {
             return Ok(false);
+        }
+        let earlier_files = without_expired(&cx.records.app.earlier_files, clock::now());
+        if earlier_files != cx.records.app.earlier_files {
+            // Their directories go once the ingress has a table without them.
+            self.0 = None;
+            let app = App { earlier_files, ..cx.records.app.clone() };
+            return cx.commit(vec![Change::App(app)]).await.map(|()| true);
         }
         let forget = unneeded_revisions(cx);
         if forget.is_empty() {
             cx.records.drop_old_deployments();
-            return Ok(self.remove_old(cx));
+            return Ok(self.remove_old(cx, routing));
         }
         cx.commit(forget).await?;
         Ok(true)
     }
 
-    fn remove_old(&mut self, cx: &mut Context) -> bool {
+    fn remove_old(&mut self, cx: &mut Context, routing: &Routing) -> bool {
         let newest = cx.records.deployments.iter().max_by_key(|it| it.number).map(|it| it.id.clone());
-        if newest == self.0 || cx.actions.is_running(&Subject::Gc) {
+        // Until the ingress has the newest table, it may serve files that nothing else needs.
+        let is_busy = cx.actions.is_running(&Subject::Gc) || cx.actions.is_running(&Subject::Routes);
+        if newest == self.0 || is_busy {
             return false;
         }
+        let needed_files = routing.file_directories().map(|served| site_files::needed(&cx.records, &served));
         self.0 = newest;
         let (shared, app) = (cx.shared.clone(), cx.records.app.clone());
         // Builds wait meanwhile, because a new image could look unused and be deleted.
@@ -45,12 +58,23 @@ impl Gc {
             if let Err(error) = remove_old_images(&shared, &app).await {
                 warn!(%error, "old images could not be removed; the next deployment tries again");
             }
+            if let Some(needed) = needed_files.filter(|_| !shared.older_database) {
+                remove_old_files(&shared, &app, needed).await;
+            }
             if let Err(error) = forget_history(&shared, &app).await {
                 warn!(%error, "old deployments could not be removed; the next deployment tries again");
             }
             ActionResult::GcEnded
         });
         true
+    }
+}
+
+async fn remove_old_files(shared: &Shared, app: &App, needed: BTreeSet<String>) {
+    let (sites, app) = (shared.sites.clone(), app.id.clone());
+    let removed = tokio::task::spawn_blocking(move || site_files::remove_others(&sites, &app, &needed)).await;
+    if let Err(error) = removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+        warn!(%error, "old files of static sites could not be removed; the next deployment tries again");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use app_spec::{AppSpec, Common, Component, Source};
+use app_spec::{AppSpec, BuildFields, Component, Source};
 use builder::{BuildError, BuildSecrets, Cache, ImageLookup, KnownImage, LogSink, Recipe, queue_name};
 use engine::{RegistryLogin, Secret};
 use rollout::deployment::Part;
@@ -19,6 +19,7 @@ use super::compose::build_facts;
 use super::context::Context;
 use super::prebuilt::{self, Pull, PulledFrom, patiently};
 use super::serving_images::{KeptFrom, sourcing};
+use super::site_files::Extraction;
 use super::{Shared, app_rollback, restart, secret_values};
 use crate::build_hints::build_hints;
 use crate::clock;
@@ -92,7 +93,7 @@ impl Images {
             cx.commit(vec![Change::Deployment(Box::new(deployment.clone()))]).await?;
         }
         let found = spec.component(component.as_str());
-        let Some((common, holder)) = found.and_then(|it| Some((it.common()?, it))) else {
+        let Some((fields, holder)) = found.and_then(|it| Some((it.build_fields()?, it))) else {
             self.failed.insert((id, component), "it has nothing to build".into());
             return Ok(());
         };
@@ -117,13 +118,14 @@ impl Images {
                     None => Work::Image(from, Pull::of(requested, &sourcing)),
                 }
             }),
-            _ => work(recipe(cx, &deployment, spec, holder, common, logins), commit, kept, sourcing.version),
+            _ => work(recipe(cx, &deployment, spec, holder, &fields, logins), commit, kept, sourcing.version),
         };
         let (app, name, append) = (&cx.records.app.id, cx.records.app.name.clone(), commit.is_some());
         // No revision contains the secrets of the new spec yet.
         let secrets = Secrets::new(&[secret_values(&cx.records), written_secrets(spec), passwords].concat());
         let sink = cx.shared.logbook.build_sink(app, &id, &component, &secrets, append);
         let (shared, origin) = (cx.shared.clone(), sourcing.origin);
+        let extraction = Extraction::of(cx, &deployment, holder);
         cx.actions.begin(Subject::Image(id.clone(), component.clone()), async move {
             let result = match work {
                 Ok(Work::Image(image, pull)) => prebuilt::find_or_pull(&shared, &image, pull, &sink).await,
@@ -147,7 +149,13 @@ impl Images {
                 }
                 Err(why) => Err(why),
             };
-            let result = result.map(|ready| ImageReady { image: Image { origin, ..ready.image }, ..ready });
+            let mut result = result.map(|ready| ImageReady { image: Image { origin, ..ready.image }, ..ready });
+            if let (Ok(ready), Some(extraction)) = (&mut result, extraction) {
+                match extraction.run(&shared, &ready.image, &sink).await {
+                    Ok(files) => ready.image.files = Some(files),
+                    Err(why) => result = Err(why),
+                }
+            }
             let result = result.map_err(|why| secrets.redactor().line(&why));
             if let Err(why) = &result {
                 sink(why);
@@ -297,19 +305,19 @@ fn recipe(
     deployment: &Deployment,
     spec: &AppSpec,
     holder: Component<'_>,
-    common: &Common,
+    fields: &BuildFields<'_>,
     logins: BTreeMap<String, RegistryLogin>,
 ) -> Result<Recipe, String> {
     let component = &ComponentName::from(holder.name());
-    let (url, branch) = common.source.repository().ok_or("it has no repository")?;
+    let (url, branch) = fields.source.repository().ok_or("it has no repository")?;
     let repo = cx.shared.image_builder.repo_url(&url).map_err(|error| error.to_string())?;
     let git_ref = match branch {
         Some(branch) => GitRef::branch(branch).map_err(|error| error.to_string())?,
         None => GitRef::DefaultBranch,
     };
-    let dockerfile = common.dockerfile_path();
+    let dockerfile = fields.dockerfile_path();
     let selection =
-        Selection::parse(Some(&common.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
+        Selection::parse(Some(&fields.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
     let variables = build_variables(spec, component, &build_facts(&cx.shared, &cx.records.app, &deployment.commits));
     let repository = cx.shared.names.repository(&cx.records.app.id, component);
     let cache_scope = match cx.records.app.build_caches {

@@ -11,7 +11,7 @@
 //! - [`accept`]: turns requests into deployments; [`deployments`]: moves deployments through their stages; [`restart`]:
 //!   copies what serves; [`app_rollback`]: returns to an earlier deployment; [`compose`]: computes a deployment's databases, revisions and targets;
 //! - [`serving_images`]: the images that serve, and which of them a deployment keeps; [`images`], [`prebuilt`]: provide
-//!   the images; [`instances`], [`containers`], [`routing`], [`databases`], [`jobs`]: carry out the work of each stage;
+//!   the images; [`site_files`]: takes the files of static sites out of theirs; [`instances`], [`containers`], [`routing`], [`databases`], [`jobs`]: carry out the work of each stage;
 //! - [`rollout_report`]: reports how a rollout went;
 //! - [`restart_counter`], [`repair`], [`newer`], [`strays`], [`network_move`]: handle changes to containers, networks
 //!   and records that the task did not make;
@@ -44,12 +44,14 @@ mod rollout_report;
 mod route_rules;
 mod routing;
 mod serving_images;
+mod site_files;
 mod strays;
 mod task;
 mod timeline;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +98,8 @@ use task::AppTask;
 /// What all app tasks share.
 pub(crate) struct Shared {
     pub config: Config,
+    /// The directory of the files of static sites. Absolute, because the ingress runs elsewhere.
+    pub sites: PathBuf,
     pub store: Store,
     pub engine: Arc<dyn Engine>,
     pub watch: EngineWatch,

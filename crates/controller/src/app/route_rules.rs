@@ -3,22 +3,22 @@
 use app_spec::{AppSpec, Authority, Cors, Forward, RedirectTo, RoutePath, RouteRule, RouteTarget, Scheme, StringMatch};
 use ingress::protocol::{
     AppPolicy, CorsPolicy, HostMatch, Maintenance, OriginMatch, PathMatch, Redirect, RequestHeader, Rewrite, Rule,
-    Target, Upstream,
+    Target,
 };
 
 use crate::ingress_client::PublicPorts;
 
-/// `hosts`: the host names of the app. `upstreams`: the instances of a component that receive requests.
+/// `hosts`: the host names of the app. `target`: where the requests for a component go.
 pub(super) fn rules(
     spec: &AppSpec,
     hosts: &[String],
     ports: PublicPorts,
-    upstreams: impl Fn(&str) -> Vec<Upstream>,
+    target: impl Fn(&str) -> Target,
 ) -> Vec<Rule> {
     let rule = |it: RouteRule| {
         let (rewrite, component, target) = match it.target {
             RouteTarget::Component { name, forward } => {
-                let target = Target::Instances { upstreams: upstreams(&name) };
+                let target = target(&name);
                 (rewrite(forward), name, target)
             }
             RouteTarget::Redirect(to) => {
@@ -103,7 +103,9 @@ mod tests {
              - component: {{name: web}}\n  - {ingress}\n"
         );
         let spec = AppSpec::from_yaml(&text).unwrap().spec;
-        rules(&spec, &["shop.localhost".to_owned()], PublicPorts { http: 8080, https }, |_| Vec::new())
+        rules(&spec, &["shop.localhost".to_owned()], PublicPorts { http: 8080, https }, |_| Target::Instances {
+            upstreams: Vec::new(),
+        })
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::context::Context;
 use super::newer;
 use super::observe::Snapshot;
 use super::records::Records;
-use super::{STORE_PAUSE, Shared, route_rules};
+use super::{STORE_PAUSE, Shared, route_rules, site_files};
 use crate::engine_watch::EngineView;
 
 /// What the ingress should route.
@@ -50,6 +50,16 @@ impl Routing {
     pub fn names(&self, upstream: &str) -> bool {
         let Some((_, part)) = &self.acknowledged else { return true };
         part.rules.iter().flat_map(Rule::upstreams).any(|it| it.id == upstream)
+    }
+
+    /// The directories of files that the ingress may still serve. `None`: unknown.
+    pub fn file_directories(&self) -> Option<Vec<&str>> {
+        let (_, part) = self.acknowledged.as_ref()?;
+        let files = part.rules.iter().filter_map(|it| match &it.target {
+            Target::Files { files } => Some(&files.directories),
+            Target::Instances { .. } | Target::Redirect { .. } | Target::Unknown(_) => None,
+        });
+        Some(files.flatten().map(String::as_str).collect())
     }
 
     pub fn wanted(
@@ -131,13 +141,23 @@ impl Routing {
         let app = &records.app;
         let upstreams = |component: &str| self.upstreams(records, engine, routes, component);
         let hosts = if app.deleting { Vec::new() } else { vec![self.shared.ingress.domain(&app.name)] };
-        let (rules, policy) = match rules.filter(|_| !app.deleting).map(|it| records.spec_of(it)) {
-            Some(Some(spec)) => {
+        let (rules, policy) = match rules.filter(|_| !app.deleting).map(|it| (it, records.spec_of(it))) {
+            Some((deployment, Some(spec))) => {
                 let ports = self.shared.ingress.ports();
-                (route_rules::rules(&spec, &hosts, ports, upstreams), route_rules::policy(&spec))
+                let target = |component: &str| match site_files::serving(
+                    &self.shared.sites,
+                    records,
+                    deployment,
+                    &spec,
+                    component,
+                ) {
+                    Some(files) => Target::Files { files },
+                    None => Target::Instances { upstreams: upstreams(component) },
+                };
+                (route_rules::rules(&spec, &hosts, ports, target), route_rules::policy(&spec))
             }
             // This version cannot read the spec that serves, so the ingress keeps its current rules.
-            Some(None) => {
+            Some((_, None)) => {
                 let present = self.shared.ingress.part(app.id.as_str());
                 let (mut present, policy) = present.map(|it| (it.rules, it.policy)).unwrap_or_default();
                 for Rule { component, target, .. } in &mut present {

@@ -1,7 +1,7 @@
 //! Containers of this app that no record explains: an action that the engine finished late left them behind, or they
 //! are newer than the records and were replaced.
 
-use engine::{Container, EngineError, Role};
+use engine::{Container, EngineError, Identity, Role};
 use rollout::ids::InstanceName;
 use rollout::observed::ContainerSeen;
 use rollout::target::StopTimes;
@@ -22,7 +22,9 @@ pub(super) fn remove(cx: &mut Context, routing: &Routing, snapshot: &Snapshot) -
     }
     let app = cx.records.app.id.as_str();
     let of_app = snapshot.engine.containers.values().filter(|it| it.identity.app == app);
-    let names = of_app.filter(|it| may_remove(cx, routing, it)).map(|it| InstanceName::new(it.name.clone()));
+    let names = of_app
+        .filter(|it| may_remove(cx, routing, it) && !is_read(cx, it))
+        .map(|it| InstanceName::new(it.name.clone()));
     let Some(name) = names.into_iter().find(|name| is_unexplained(cx, name)) else { return false };
     warn!(container = %name, "no record explains it; removing it");
     cx.observer.acted(&name, ContainerSeen::Missing);
@@ -46,6 +48,13 @@ fn is_unexplained(cx: &Context, name: &InstanceName) -> bool {
         || records.job_run(name).is_some()
         || records.databases.iter().any(|it| it.container == *name);
     !is_on_record && !cx.observer.has_acted_on(name) && !cx.actions.is_running(&Subject::Stray(name.clone()))
+}
+
+/// Whether an action reads the files of a static site from this container.
+fn is_read(cx: &Context, container: &Container) -> bool {
+    let Identity { role, deployment, component, .. } = &container.identity;
+    let subject = || Subject::Image(deployment.as_str().into(), component.as_str().into());
+    *role == Role::Pin && cx.actions.is_running(&subject())
 }
 
 /// Whether a container of this app that no record explains may be removed.

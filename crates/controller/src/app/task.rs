@@ -137,7 +137,7 @@ impl AppTask {
         }
         match cx.records.app.deleting {
             true => deletion::advance(cx).await,
-            false => self.gc.advance(cx).await,
+            false => self.gc.advance(cx, &self.routing).await,
         }
     }
 

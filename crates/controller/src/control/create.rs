@@ -141,6 +141,7 @@ impl Controller {
             pinned: None,
             secret_build_arguments: false,
             build_caches: 0,
+            earlier_files: Default::default(),
             newer: Default::default(),
         })
     }

@@ -39,6 +39,7 @@ mod simulation;
 mod source_heads;
 mod source_logins;
 mod sources;
+mod static_sites;
 mod stopping;
 mod timeline;
 mod tokens;

@@ -98,11 +98,11 @@ mod tests {
         let plain = read("address=https://example.com/shop/");
         let service = &plain.services[0];
         assert_eq!(service.common.source.repository(), Some(("https://example.com/shop".into(), None)));
-        assert_eq!((service.http_port, service.common.dockerfile_path().as_deref()), (Some(8080), None));
+        assert_eq!((service.http_port, service.common.dockerfile_path.as_deref()), (Some(8080), None));
         let other = read("address=https://example.com/shop&branch=on&dockerfile=a/B&port=3000&name=other");
         let service = &other.services[0];
         assert_eq!(service.common.source.repository(), Some(("https://example.com/shop".into(), Some("on"))));
-        assert_eq!((service.http_port, service.common.dockerfile_path().as_deref()), (Some(3000), Some("a/B")));
+        assert_eq!((service.http_port, service.common.dockerfile_path.as_deref()), (Some(3000), Some("a/B")));
         assert_eq!(other.name, "other");
     }
 

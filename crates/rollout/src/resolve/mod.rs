@@ -61,13 +61,16 @@ pub fn resolve_targets(from: &ResolveInput<'_>) -> Result<ResolvedTargets, Strin
     let mut resolved =
         ResolvedTargets { revisions: Vec::new(), targets: Vec::new(), jobs: BTreeMap::new(), notes: Vec::new() };
     for component in from.spec.components() {
+        // A static site has files and no instances. The API rejects specs with functions as not supported yet.
+        if matches!(component, Component::StaticSite(_) | Component::Function(_)) {
+            continue;
+        }
         let revision = revision(from, component, &mut resolved.notes)?;
         let name = revision.component.clone();
         match component {
             Component::Service(_) => resolved.targets.push(target(from, component, &revision, ComponentKind::Service)),
             Component::Worker(_) => resolved.targets.push(target(from, component, &revision, ComponentKind::Worker)),
             Component::Job(_) => drop(resolved.jobs.insert(name, revision.id.clone())),
-            // The API rejects specs with these components as not supported yet.
             Component::StaticSite(_) | Component::Function(_) => continue,
         }
         resolved.revisions.push(revision);

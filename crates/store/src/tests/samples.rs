@@ -73,6 +73,7 @@ pub(super) fn app(id: &str, network: u32) -> App {
         pinned: None,
         secret_build_arguments: false,
         build_caches: 0,
+        earlier_files: Default::default(),
         newer: Newer::default(),
     }
 }

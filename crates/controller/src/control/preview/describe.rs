@@ -54,6 +54,11 @@ pub(super) fn steps(
         steps.extend(jobs(spec, JobKind::PreDeploy));
     }
     steps.extend(instance_lines(input, &simulation.targets));
+    if !request.is_restart() {
+        let sites = spec.static_sites.iter().map(|it| &it.name);
+        steps
+            .extend(sites.map(|name| format!("serve the files of static site {name} from its image, if they changed")));
+    }
     if brings_all {
         steps.extend(jobs(spec, JobKind::PostDeploy));
         let unwanted = databases_unwanted_by(state, spec);
@@ -81,7 +86,7 @@ fn image_line(
     let Some(image) = component.source().image() else {
         return Some(match build {
             Build::Frozen => return None,
-            Build::Reuse if is_available && stays => {
+            Build::Reuse if is_available && stays && !matches!(component, Component::StaticSite(_)) => {
                 format!("fetch the source of {name}; only if its tree changed, build it and replace its instances")
             }
             Build::Reuse if is_available => format!("fetch the source of {name}, and build it if its tree changed"),
