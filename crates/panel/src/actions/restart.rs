@@ -59,7 +59,8 @@ fn choice(spec: &AppSpec, fields: &Fields) -> Markup {
     });
     let jobs = spec.jobs.iter().map(|it| (it.common.name.as_str(), "job, left alone"));
     let databases = spec.databases.iter().map(|it| (it.name.as_str(), "database, left alone"));
-    let left_alone = jobs.chain(databases).map(|(name, note)| Check {
+    let sites = spec.static_sites.iter().map(|it| (it.name.as_str(), "static site, left alone"));
+    let left_alone = sites.chain(jobs).chain(databases).map(|(name, note)| Check {
         name: "left-alone",
         value: name,
         label: name,

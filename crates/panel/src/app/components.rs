@@ -1,11 +1,11 @@
-//! Services, workers and databases, each with its instances.
+//! Services, workers and databases, each with its instances, and static sites, which have none.
 
 use app_spec::{Component, Database, Engine, Service};
 use chrono::{DateTime, Utc};
 use controller::view::InstanceView;
 use maud::{Markup, html};
 use present::Image;
-use present::text::grouped;
+use present::text::{counted, grouped};
 use rollout::instance::InstancePhase;
 use web::view;
 
@@ -21,14 +21,16 @@ pub(super) fn count(facts: &Facts) -> usize {
     names(facts).len()
 }
 
-/// A card for each service, worker and database: those of the spec in its order, then those that are being removed.
+/// A card for each service, static site, worker and database: those of the spec in its order, then those that are being removed.
 pub(super) fn cards(facts: &Facts) -> Vec<Markup> {
     names(facts).into_iter().map(|name| component_card(facts, name)).collect()
 }
 
 fn names(facts: &Facts) -> Vec<&str> {
     let spec = &facts.spec;
-    let components = spec.components().filter(|it| matches!(it, Component::Service(_) | Component::Worker(_)));
+    let is_shown =
+        |it: &Component<'_>| matches!(it, Component::Service(_) | Component::Worker(_) | Component::StaticSite(_));
+    let components = spec.components().filter(is_shown);
     let mut names: Vec<_> = components.map(Component::name).collect();
     names.extend(spec.databases.iter().map(|it| it.name.as_str()));
     for it in facts.instances.iter().filter(|it| it.component_type != "JOB") {
@@ -42,6 +44,7 @@ fn names(facts: &Facts) -> Vec<&str> {
 fn component_card(facts: &Facts, name: &str) -> Markup {
     let instances: Vec<_> = facts.instances.iter().filter(|it| it.component_name.as_str() == name).collect();
     let (component, database) = (facts.spec.component(name), facts.spec.database(name));
+    let is_site = matches!(component, Some(Component::StaticSite(_)));
     let content = html! {
         p class="about" {
             @match (component, database) {
@@ -50,10 +53,14 @@ fn component_card(facts: &Facts, name: &str) -> Markup {
                 (None, None) => span { "No longer in the spec" },
             }
         }
-        (instance_table(facts, name, &instances))
+        @if !is_site || !instances.is_empty() { (instance_table(facts, name, &instances)) }
     };
     let actions = html! {
-        @if component.is_some() { (component_actions(facts, name)) }
+        @if is_site {
+            (button::link(Look::Plain, "Build log", &facts.address(&format!("/logs?component={name}&type=build"))))
+        } @else if component.is_some() {
+            (component_actions(facts, name))
+        }
         @if database.is_some() && facts.may_write {
             @let address = facts.address(&format!("/databases/{name}"));
             (button::open(Look::Plain, "Connection details", &address, &format!("{name}-connection")))
@@ -80,11 +87,28 @@ fn about(facts: &Facts, component: Component<'_>, instances: &[&InstanceView]) -
     let paths = routes.iter().filter(|it| it.component() == Some(component.name())).map(|it| it.path.as_str());
     let paths = paths.collect::<Vec<_>>().join(" ");
     html! {
-        (ready(facts, component, instances))
+        @if let Component::StaticSite(_) = component {
+            (serves(facts, component.name()))
+        } @else {
+            (ready(facts, component, instances))
+        }
         span { (component.kind().as_str()) }
         @if let Some(image) = images.and_then(|it| it.get(component.name())) { (version(image)) }
         @if !paths.is_empty() { span { code { (paths) } } }
         @if let Component::Service(service) = component { span { (health_check(service)) } }
+    }
+}
+
+/// Whether the active deployment has files of a static site.
+fn serves(facts: &Facts, name: &str) -> Markup {
+    let images = facts.app.active.as_ref().map(|it| &it.images);
+    let files = images.and_then(|it| it.get(&name.into())?.files.as_ref());
+    match files {
+        Some(files) => {
+            let text = format!("serves {}", counted(files.files, "file"));
+            status::badge(Tone::Good, Icon::Done, &text)
+        }
+        None => status::badge(Tone::Plain, Icon::Past, "no files yet"),
     }
 }
 

@@ -51,6 +51,10 @@ fn components(spec: &AppSpec) -> Markup {
         let runs = it.common().map(|common| {
             format!("{} of {}", counted(common.instance_count().into(), "instance"), common.instance_size_slug())
         });
+        let runs = match it {
+            Component::StaticSite(_) => Some("only while it is built".to_owned()),
+            _ => runs,
+        };
         let paths = rules.iter().filter(|rule| rule.component() == Some(it.name())).map(|rule| rule.path.as_str());
         let paths = paths.collect::<Vec<_>>().join(", ");
         let port = match it {
