@@ -37,6 +37,7 @@ mod sign_in;
 mod signals;
 mod sources;
 mod specs;
+mod static_sites;
 mod support;
 mod terminal;
 mod terraform;
