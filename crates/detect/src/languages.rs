@@ -133,11 +133,11 @@ const MODULES: &[Module] = &[
 pub fn detect(project: &Project, request: &Request<'_>) -> Result<Detected, Undetected> {
     let hinted = MODULES.iter().filter(|it| request.slug.is_some_and(|slug| it.slugs.contains(&slug)));
     // The hint decides only between languages for which there is evidence.
-    let module = hinted.chain(MODULES).find(|it| (it.evidence)(project).is_some());
-    let module = module.ok_or_else(|| Undetected::Nothing {
+    let found = hinted.chain(MODULES).find_map(|it| Some((it, (it.evidence)(project)?)));
+    let found = found.or_else(|| static_files::page(project, request).map(|page| (&static_files::MODULE, page)));
+    let (module, evidence) = found.ok_or_else(|| Undetected::Nothing {
         looked_for: MODULES.iter().map(|it| it.looks_for).collect::<Vec<_>>().join(", "),
     })?;
-    let evidence = (module.evidence)(project).expect("the module was chosen by it");
     let mut detected = (module.build)(project, request)?;
     detected.findings.insert(0, Finding::new(module.language.to_string(), evidence));
     Ok(detected)

@@ -18,6 +18,14 @@ fn evidence(project: &Project) -> Option<String> {
     project.first(files).map(str::to_owned)
 }
 
+/// A page of a static site, whose index may have another name.
+pub(super) fn page(project: &Project, request: &Request<'_>) -> Option<String> {
+    if request.kind != Kind::StaticSite {
+        return None;
+    }
+    project.paths().find(|path| path.ends_with(".html")).map(str::to_owned)
+}
+
 /// Where the platform looks for a site, in this order.
 const OUTPUT_DIRS: [&str; 4] = ["_static", "dist", "public", "build"];
 
@@ -203,11 +211,13 @@ mod tests {
     #[test]
     fn files_without_an_index_are_a_static_site_too_if_nothing_is_built() {
         let (project, bases) = (Project::of(&[("start.html", "")]), Bases::default());
-        let mut request = Request { slug: Some("html"), ..Request::new("web", Kind::StaticSite, &bases) };
+        let mut request = Request::new("web", Kind::StaticSite, &bases);
         let text = detect(&project, &request).unwrap().dockerfile;
         assert!(text.contains("for dir in _static dist public build .;"), "{text}");
         request.build_command = Some("make");
         let text = detect(&project, &request).unwrap().dockerfile;
         assert!(text.contains("for dir in _static dist public build;"), "{text}");
+        request.kind = Kind::Service;
+        assert!(detect(&project, &request).is_err(), "a service needs an index or a program");
     }
 }
