@@ -74,9 +74,9 @@ async fn without_jobs(at: &Installation, app: &str) -> Vec<Value> {
     }
 }
 
-/// Answers every request as a rootless engine describes itself, which is all that `serve` asks for. Runs until it is
+/// Answers every request as an engine of 2019 describes itself, which is all that `serve` asks for. Runs until it is
 /// aborted, and panics if a connection ends without a request.
-fn serve_as_a_rootless_engine(socket: &std::path::Path) -> tokio::task::JoinHandle<()> {
+fn serve_as_an_old_engine(socket: &std::path::Path) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::UnixListener::bind(socket).unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -85,12 +85,11 @@ fn serve_as_a_rootless_engine(socket: &std::path::Path) -> tokio::task::JoinHand
                 assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "a request has a head");
             }
             let body = json!({
-                "ServerVersion": "28.5.2", "Version": "28.5.2", "ApiVersion": "1.51", "NCPU": 2, "MemTotal": 4u64 << 30,
-                "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
+                "ServerVersion": "19.03.15", "Version": "19.03.15", "ApiVersion": "1.40", "NCPU": 2, "MemTotal": 4u64 << 30,
             });
             let body = body.to_string();
             let head =
-                format!("HTTP/1.1 200 OK\r\nApi-Version: 1.51\r\nConnection: close\r\nContent-Length: {}", body.len());
+                format!("HTTP/1.1 200 OK\r\nApi-Version: 1.40\r\nConnection: close\r\nContent-Length: {}", body.len());
             stream
                 .write_all(format!("{head}\r\nContent-Type: application/json\r\n\r\n{body}").as_bytes())
                 .await
@@ -115,11 +114,11 @@ async fn serve_does_not_start_without_a_suitable_engine_and_a_free_ingress_port(
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(&nowhere) && said.contains("no engine answers"), "{said}");
 
-    let rootless = directory.path().join("rootless.sock");
-    let engine = serve_as_a_rootless_engine(&rootless);
-    let (code, said) = run(&["--http", "127.0.0.1:0", "--engine-socket", &rootless.display().to_string()]).await;
+    let old = directory.path().join("old.sock");
+    let engine = serve_as_an_old_engine(&old);
+    let (code, said) = run(&["--http", "127.0.0.1:0", "--engine-socket", &old.display().to_string()]).await;
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("rootless") && said.contains("/var/run/docker.sock"), "{said}");
+    assert!(said.contains("1.40") && said.contains("20.10 or later"), "{said}");
     engine.abort();
     assert!(engine.await.unwrap_err().is_cancelled(), "the engine answered to the end");
 

@@ -237,6 +237,7 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         build_limit: Duration::from_secs(60 * u64::from(options.build_time_limit)),
         database_images: options.database_image,
         poll: poll(&options.poll)?,
+        reach: options.reach,
         ..base_config(options.host, data_dir)?
     })
 }
@@ -267,6 +268,7 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         base_images: Bases::default(),
         database_images: Vec::new(),
         network_pool: host.network_pool,
+        reach: None,
         program: std::env::current_exe().context("cannot find the path of this program")?,
         deployment_limit: limits::DEPLOYMENT,
         job_limit: limits::JOB,
@@ -314,12 +316,14 @@ fn addresses(api: SocketAddr, tls: Option<&(TcpListener, Tls)>, outside: Option<
 async fn banner(controller: &Controller, data_dir: &Path, api: &str, http: SocketAddr, socket: &Path) -> String {
     format!(
         "boatyard {version}\n  API      {api}\n  ingress  http://{http}\n  data     {data}\n  \
-         token    {token}\n  engine   {engine} at {socket}\nCtrl-C stops the controller. The ingress and all apps keep running.",
+         token    {token}\n  engine   {engine} at {socket}\n  reach    {reach}: instances {reached}\nCtrl-C stops the controller. The ingress and all apps keep running.",
         version = env!("CARGO_PKG_VERSION"),
         data = data_dir.display(),
         token = controller.token_path().display(),
         engine = controller.engine_line().await,
         socket = socket.display(),
+        reach = controller.reach().as_str(),
+        reached = controller.reach().sentence(),
     )
 }
 

@@ -250,7 +250,14 @@ pub fn host() -> HostView {
     HostView {
         version: "0.1.0",
         installation_id: "installation".into(),
-        engine: Ok(HostEngine { version, api_version, cpus: 4, memory_bytes: 8 << 30 }),
+        engine: Ok(HostEngine {
+            version,
+            api_version,
+            cpus: 4,
+            memory_bytes: 8 << 30,
+            reach: controller::Reach::Direct,
+            missing_limits: Vec::new(),
+        }),
         disk: Some(DiskSpace { free_bytes: 10 << 30, total_bytes: 40 << 30 }),
         images: Ok(vec![image]),
     }

@@ -32,6 +32,8 @@ pub struct Config {
     pub database_images: Vec<(String, String)>,
     /// The pool from which each app gets its `/24` network. Default `10.192.0.0/12`.
     pub network_pool: NetworkPool,
+    /// How this host connects to instances and databases. Default: as the first start found out.
+    pub reach: Option<ReachChoice>,
     /// Path of this program. The controller runs it as the ingress and as source workers.
     pub program: PathBuf,
     /// The longest time that a deployment may take. Default: [`rollout::limits::DEPLOYMENT`].
@@ -56,6 +58,25 @@ pub struct WebhookSettings {
     /// The absolute path of the socket to which the ingress forwards them. It is in the data directory, so that no other user
     /// of this host can take its place while this process does not run.
     pub socket: PathBuf,
+}
+
+/// How this host connects to instances and databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// At their addresses in the engine's networks.
+    Direct,
+    /// At ports that they publish on 127.0.0.1, because the engine's networks are not on this host: rootless engines and
+    /// Docker Desktop.
+    Published,
+}
+
+/// The value of `serve --reach`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReachChoice {
+    /// Try which one works.
+    Auto,
+    /// This one, without trying.
+    Fixed(Reach),
 }
 
 /// A block of addresses cut into `/24` networks.

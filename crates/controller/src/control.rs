@@ -44,7 +44,7 @@ pub(crate) use down::{Graces, stop_all};
 pub(crate) use inspections::Inspections;
 pub(crate) use pushes::SourceChecks;
 
-use crate::config::Config;
+use crate::config::{Config, Reach};
 use crate::console::{Console, ConsoleRequest, ConsoleTarget};
 use crate::error::{ControlError, StartError};
 pub use crate::logs::LogLines;
@@ -414,6 +414,11 @@ impl Controller {
             Ok(info) => format!("Docker Engine {} (API {})", info.version, info.api_version),
             Err(error) => error.to_string(),
         }
+    }
+
+    /// How this host connects to new instances.
+    pub fn reach(&self) -> Reach {
+        self.0.shared.reach
     }
 
     /// Writes the runtime file, by which the CLI finds this controller. Errors: the file cannot be written.

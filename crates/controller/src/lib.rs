@@ -6,6 +6,7 @@
 //! Modules in reading order:
 //! - [`config`], [`caller`], [`view`], [`error`]: inputs, answers and errors;
 //! - [`names`], [`derived_id`], [`network`], [`process`]: pure: names, ids, addresses, and what a container runs;
+//! - [`reach`], [`ports`]: how this host connects to instances, and the ports that they publish for that;
 //! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
@@ -39,8 +40,10 @@ mod logs;
 mod mirrors;
 mod names;
 mod network;
+mod ports;
 mod probe;
 mod process;
+mod reach;
 mod redact;
 mod registries;
 mod sessions;
@@ -58,7 +61,7 @@ mod usage;
 pub mod view;
 mod webhooks;
 
-pub use config::{Config, NetworkPool, SpecialNetwork, WebhookSettings};
+pub use config::{Config, NetworkPool, Reach, ReachChoice, SpecialNetwork, WebhookSettings};
 pub use control::{Control, Controller, LogLines};
 pub use derived_id::derived_id;
 pub use error::{ControlError, StartError};

@@ -46,6 +46,11 @@ impl Names {
         self.of(app)
     }
 
+    /// Name of the network with which a start finds out whether this host reaches the engine's networks.
+    pub fn trial_network(&self) -> String {
+        format!("by-{}-reach", self.installation)
+    }
+
     fn of(&self, app: &AppId) -> String {
         format!("by-{}-{}", self.installation, short(app))
     }

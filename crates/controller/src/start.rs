@@ -31,7 +31,9 @@ use crate::ingress_client::{self, IngressClient, IngressConnector, IngressProces
 use crate::logbook::Logbook;
 use crate::mirrors;
 use crate::names::Names;
+use crate::ports::PublishedPorts;
 use crate::probe::{HealthChecker, NetworkHealthChecker};
+use crate::reach;
 use crate::sessions::Sessions;
 use crate::sign_in_links::SignInLinks;
 use crate::source_logins;
@@ -103,6 +105,8 @@ pub(crate) async fn take_over(
     let sessions = Sessions::new(store.sessions().await.map_err(failed)?);
     let webhooks = Webhooks::new(store.webhooks().await.map_err(failed)?);
 
+    let reach = reach::choose(&config, &store, engine.as_ref(), &names).await?;
+
     // All tasks stop when the controller loses the fence.
     let stop = fence.lost().child_token();
     let states = load(&store).await?;
@@ -124,6 +128,8 @@ pub(crate) async fn take_over(
     let ingress = IngressClient::start(http, connector, own, recorded, fence.clone(), stopped);
     let ingress = ingress.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
+        reach,
+        ports: PublishedPorts::new(states.iter().flat_map(|it| &it.instances)),
         health_checker,
         image_builder,
         sealer: directory.sealer(),
@@ -211,6 +217,11 @@ async fn open_engine(config: &Config, directory: &DataDir) -> Result<(Arc<dyn En
     match info.refusal() {
         Some(why) => Err(StartError::Engine(why)),
         None => {
+            let missing = info.limits.missing();
+            if !missing.is_empty() {
+                let limits = missing.join(", ");
+                warn!(limits, "this engine cannot apply these limits, so containers run without them");
+            }
             info!(version = %info.version, api = %info.api_version, cpus = info.cpus, "engine answers");
             let host = engine::Limits { cpu_millis: info.cpus.saturating_mul(1000), memory_bytes: info.memory_bytes };
             Ok((Arc::new(engine), host))

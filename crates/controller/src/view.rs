@@ -27,6 +27,7 @@ use store::records::{Deployment, RollbackAction};
 
 use crate::app::Waits;
 pub use crate::caller::{AuditDraft, Caller};
+use crate::config::Reach;
 pub use crate::sessions::LIFETIME as SESSION_LIFETIME;
 pub use crate::sign_in_links::LIFETIME as SIGN_IN_LINK_LIFETIME;
 pub use crate::tokens::Expiry;
@@ -380,6 +381,10 @@ pub struct HostEngine {
     pub cpus: u32,
     /// The memory of its host.
     pub memory_bytes: u64,
+    /// How this host connects to new instances.
+    pub reach: Reach,
+    /// The limits that the engine cannot apply to containers.
+    pub missing_limits: Vec<&'static str>,
 }
 
 /// An image on the engine that an app serves, or that was built for an app.

@@ -51,7 +51,15 @@ impl Process {
             image: self.spec.image.clone(),
             state: self.state,
             addresses: self.network.iter().map(|join| join.address).collect(),
+            published: self.published(),
         }
+    }
+
+    /// The ports that were chosen at create. For the others, the fake's engine chooses the container's port.
+    fn published(&self) -> Vec<PublishedPort> {
+        let is_live = self.is_live();
+        let ports = self.spec.published.iter().filter(|it| it.host.is_some() || is_live);
+        ports.map(|it| PublishedPort { host: it.host.or(Some(it.container)), ..*it }).collect()
     }
 
     pub(super) fn is_renamed(&self) -> bool {
@@ -103,6 +111,7 @@ impl World {
         if let Some(mount) = spec.volume.as_ref().filter(|mount| !self.volumes.contains_key(&mount.volume)) {
             return Err(EngineError::NotFound { what: format!("volume {}", mount.volume) });
         }
+        self.check_ports(spec, false)?;
         let id = self.next_id();
         let process = Process {
             id: id.clone(),
@@ -148,6 +157,7 @@ impl World {
         if let Some(join) = &self.get(name)?.network {
             self.check_place(name, join)?;
         }
+        self.check_ports(&self.get(name)?.spec, true)?;
         let stamp = self.stamp();
         let process = self.get_mut(name)?;
         process.state = ContainerState::Running;

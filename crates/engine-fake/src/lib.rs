@@ -134,6 +134,11 @@ impl FakeEngine {
         self.change(|world| world.foreign_subnets.insert(subnet.to_owned()));
     }
 
+    /// A program on the host takes a port of 127.0.0.1.
+    pub fn take_port(&self, port: u16) {
+        self.change(|world| world.foreign_ports.insert(port));
+    }
+
     // Causing failures.
 
     /// While the disk is full, the engine creates, starts, pulls and builds nothing; running containers continue.

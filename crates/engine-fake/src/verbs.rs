@@ -97,6 +97,7 @@ impl Engine for FakeEngine {
             memory_bytes: 8 << 30,
             rootless: false,
             desktop: false,
+            limits: SupportedLimits::ALL,
             live_restore: false,
             operating_system: "a fake".into(),
             data_root: std::env::temp_dir(),

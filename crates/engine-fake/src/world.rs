@@ -39,6 +39,8 @@ pub(super) struct World {
     /// Containers that cannot be stopped or removed.
     pub wedged: BTreeSet<String>,
     pub foreign_subnets: BTreeSet<String>,
+    /// Ports of 127.0.0.1 that other programs have.
+    pub foreign_ports: BTreeSet<u16>,
     /// How long the list keeps showing an ended process as running.
     pub list_late: Duration,
     pub events: broadcast::Sender<Event>,
@@ -75,6 +77,7 @@ impl World {
             remembered: BTreeSet::new(),
             wedged: BTreeSet::new(),
             foreign_subnets: BTreeSet::new(),
+            foreign_ports: BTreeSet::new(),
             list_late: Duration::ZERO,
             events,
             shells: BTreeMap::new(),
@@ -149,6 +152,25 @@ impl World {
                     address: join.address,
                 }),
                 detail: "Address already in use".into(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether nothing else has a port that this container publishes. At create all other containers count, at start
+    /// those that run, and other programs.
+    pub(super) fn check_ports(&self, spec: &ContainerSpec, at_start: bool) -> Result<(), EngineError> {
+        let counts = |it: &&Process| it.spec.name != spec.name && (!at_start || it.is_live());
+        let others = self.containers.values().filter(counts).flat_map(|it| &it.spec.published);
+        let mut taken: BTreeSet<u16> = others.filter_map(|it| it.host).collect();
+        if at_start {
+            taken.extend(&self.foreign_ports);
+        }
+        match spec.published.iter().filter_map(|it| it.host).find(|port| taken.contains(port)) {
+            Some(port) => Err(EngineError::PortTaken {
+                name: spec.name.clone(),
+                port: Some(port),
+                detail: "port is already allocated".into(),
             }),
             None => Ok(()),
         }

@@ -53,6 +53,9 @@ pub enum EngineError {
         holder.as_ref().map_or_else(|| format!("something that the engine does not name ({detail})"), Holder::to_string)
     )]
     AddressTaken { name: String, holder: Option<Holder>, detail: String },
+    /// Something else on the engine's host has a port of 127.0.0.1 that this container publishes.
+    #[error("{name} cannot start: its port {}on 127.0.0.1 is taken: {detail}", port.map_or_else(String::new, |it| format!("{it} ")))]
+    PortTaken { name: String, port: Option<u16>, detail: String },
     /// Containers are on the network, so it cannot be removed.
     #[error(
         "the network {network} cannot be removed while {} on it. Run: docker network disconnect --force {network} {}",
@@ -219,6 +222,7 @@ impl EngineError {
             | EngineError::NameTaken { .. }
             | EngineError::SubnetTaken { .. }
             | EngineError::AddressTaken { .. }
+            | EngineError::PortTaken { .. }
             | EngineError::ImageMissing { .. }
             | EngineError::NoShell { .. }
             | EngineError::CommandNotFound { .. }

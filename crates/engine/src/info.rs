@@ -7,20 +7,6 @@ const OLDEST_API: (u32, u32) = (1, 41);
 
 /// See [`EngineInfo::refusal`].
 pub(crate) fn refusal(info: &EngineInfo) -> Option<String> {
-    if info.rootless {
-        return Some(
-            "this engine runs rootless: its container addresses cannot be reached from the host, so nothing could be routed. \
-             Use the system engine (usually /var/run/docker.sock)"
-                .into(),
-        );
-    }
-    if info.desktop {
-        return Some(
-            "this engine runs inside Docker Desktop's virtual machine: its container addresses cannot be reached from here. \
-             Run Boatyard on a Linux host with Docker Engine"
-                .into(),
-        );
-    }
     match parse_api(&info.api_version) {
         Some(version) if version >= OLDEST_API => None,
         Some(_) => Some(format!(
@@ -42,6 +28,7 @@ fn parse_api(text: &str) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::SupportedLimits;
 
     fn good() -> EngineInfo {
         EngineInfo {
@@ -51,6 +38,7 @@ mod tests {
             memory_bytes: 4 << 30,
             rootless: false,
             desktop: false,
+            limits: SupportedLimits::ALL,
             live_restore: false,
             operating_system: "Debian".into(),
             data_root: "/var/lib/docker".into(),
@@ -58,17 +46,24 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_engine_from_20_10_on_is_accepted() {
+    fn an_engine_from_20_10_on_is_accepted_wherever_it_runs() {
         assert_eq!(good().refusal(), None);
+        assert_eq!(EngineInfo { rootless: true, ..good() }.refusal(), None);
+        assert_eq!(EngineInfo { desktop: true, ..good() }.refusal(), None);
         assert_eq!(EngineInfo { api_version: "1.51".into(), ..good() }.refusal(), None);
         assert_eq!(EngineInfo { api_version: "2.0".into(), ..good() }.refusal(), None);
     }
 
     #[test]
+    fn the_limits_that_an_engine_cannot_apply_have_names() {
+        assert!(SupportedLimits::ALL.missing().is_empty());
+        let none = SupportedLimits { cpu: false, memory: false, processes: false };
+        assert_eq!(none.missing(), ["CPU", "memory", "processes"]);
+    }
+
+    #[test]
     fn each_refusal_names_its_reason_and_the_next_action() {
         let cases = [
-            (EngineInfo { rootless: true, ..good() }, "rootless", "system engine"),
-            (EngineInfo { desktop: true, ..good() }, "Docker Desktop", "Linux host"),
             (EngineInfo { api_version: "1.40".into(), ..good() }, "1.40", "upgrade"),
             (EngineInfo { api_version: "1.9".into(), ..good() }, "1.9", "upgrade"),
             (EngineInfo { api_version: "newest".into(), ..good() }, "newest", "check"),

@@ -73,6 +73,8 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     /// Network to join, the address on it, and the names by which other containers find it.
     pub network: Option<NetworkJoin>,
+    /// Ports that programs on the engine's host reach on 127.0.0.1.
+    pub published: Vec<PublishedPort>,
     /// Named volume, and the path at which to mount it.
     pub volume: Option<VolumeMount>,
     /// Resource limits. The engine crate reduces them to the host's size.
@@ -95,6 +97,7 @@ impl fmt::Debug for ContainerSpec {
             .field("command", &self.command)
             .field("env", &env_keys)
             .field("network", &self.network)
+            .field("published", &self.published)
             .field("volume", &self.volume)
             .field("limits", &self.limits)
             .field("stop_grace", &self.stop_grace)
@@ -112,6 +115,14 @@ pub struct NetworkJoin {
     pub network_name: String,
     pub address: Ipv4Addr,
     pub aliases: Vec<String>,
+}
+
+/// A TCP port of a container, and the port of 127.0.0.1 on the engine's host that leads to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PublishedPort {
+    pub container: u16,
+    /// `None` in a [`ContainerSpec`]: the engine chooses one at each start.
+    pub host: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +169,9 @@ pub struct Container {
     /// Its addresses, one per network. For a stopped container, the addresses that it gets at the next start. Empty if
     /// it is on no network.
     pub addresses: Vec<Ipv4Addr>,
+    /// Its published ports with the host's port: those that the container was created with, and those that the engine
+    /// chose for the running process.
+    pub published: Vec<PublishedPort>,
 }
 
 impl Container {
@@ -322,12 +336,33 @@ pub struct EngineInfo {
     pub cpus: u32,
     pub memory_bytes: u64,
     pub rootless: bool,
-    /// Runs in Docker Desktop's VM, so the host cannot reach container addresses.
+    /// Runs in Docker Desktop's VM.
     pub desktop: bool,
+    /// The limits that it can apply to containers.
+    pub limits: SupportedLimits,
     pub live_restore: bool,
     pub operating_system: String,
     /// The engine's data directory, for disk checks; the path is the engine's.
     pub data_root: PathBuf,
+}
+
+/// The limits that an engine can apply. A rootless engine needs cgroup v2 with delegation for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupportedLimits {
+    pub cpu: bool,
+    pub memory: bool,
+    /// The number of processes and threads.
+    pub processes: bool,
+}
+
+impl SupportedLimits {
+    pub const ALL: Self = Self { cpu: true, memory: true, processes: true };
+
+    /// Names of the limits that the engine cannot apply.
+    pub fn missing(self) -> Vec<&'static str> {
+        let all = [("CPU", self.cpu), ("memory", self.memory), ("processes", self.processes)];
+        all.into_iter().filter(|(_, supported)| !supported).map(|(name, _)| name).collect()
+    }
 }
 
 impl EngineInfo {

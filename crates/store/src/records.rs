@@ -10,7 +10,7 @@ mod transition;
 mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use access::{AUDIT_ROWS, Actor, AuditEntry, Session, Token, TokenApp, TokenScope};
@@ -293,6 +293,10 @@ pub struct Instance {
     pub phase: InstancePhase,
     pub since: Timestamp,
     pub address: Ipv4Addr,
+    /// Its ports that are published on 127.0.0.1, with the port there. Chosen before its container is created. Empty if the
+    /// host reaches the container's address, and in rows of older versions.
+    #[serde(default)]
+    pub published: BTreeMap<u16, u16>,
     /// Set when the instance is created. `None` in rows of older versions; then the component's target has them.
     #[serde(default)]
     pub stop_times: Option<StopTimes>,
@@ -308,6 +312,16 @@ pub struct Instance {
     /// Restarts after the process ended unexpectedly.
     #[serde(default)]
     pub restarts: Restarts,
+}
+
+impl Instance {
+    /// Where this host reaches a port of the instance.
+    pub fn reached_at(&self, port: u16) -> SocketAddr {
+        match self.published.get(&port) {
+            Some(published) => (Ipv4Addr::LOCALHOST, *published).into(),
+            None => (self.address, port).into(),
+        }
+    }
 }
 
 /// How often the process ended unexpectedly and was started again, by the engine or by the controller.

@@ -20,7 +20,7 @@ use anyhow::Context;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use controller::{NetworkPool, SpecialNetwork};
+use controller::{NetworkPool, Reach, ReachChoice, SpecialNetwork};
 
 #[cfg(test)]
 pub use apps::LogType;
@@ -295,6 +295,10 @@ pub struct Serve {
     /// Image of a database engine, such as PG=postgres:17 [default: postgres:<version>]; can be repeated
     #[arg(long, value_name = "ENGINE=REF", value_parser = database_image)]
     pub database_image: Vec<(String, String)>,
+    /// How this host connects to instances: direct (at their addresses), published (at ports on 127.0.0.1, for rootless
+    /// engines and Docker Desktop), or auto, which tries again [default: what the first start found out]
+    #[arg(long, value_name = "HOW", value_parser = reach)]
+    pub reach: Option<ReachChoice>,
     #[command(flatten)]
     pub host: EngineArgs,
 }
@@ -323,8 +327,7 @@ fn socket_of(docker_host: &str) -> Result<PathBuf, UsageError> {
         Some(path) => Ok(path.into()),
         None if docker_host.is_empty() => Ok("/var/run/docker.sock".into()),
         None => Err(UsageError(format!(
-            "DOCKER_HOST is {docker_host}, but the engine must be on this host, because Boatyard connects to container \
-             addresses. Unset DOCKER_HOST, or name a socket with --engine-socket"
+            "DOCKER_HOST is {docker_host}, but the engine must be on this host, because Boatyard connects to containers. Unset DOCKER_HOST, or name a socket with --engine-socket"
         ))),
     }
 }
@@ -383,6 +386,15 @@ fn database_image(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((engine, image)) if !engine.is_empty() && !image.is_empty() => Ok((engine.to_owned(), image.to_owned())),
         _ => Err("must be ENGINE=REF, such as PG=postgres:17".into()),
+    }
+}
+
+fn reach(text: &str) -> Result<ReachChoice, String> {
+    match text {
+        "auto" => Ok(ReachChoice::Auto),
+        "direct" => Ok(ReachChoice::Fixed(Reach::Direct)),
+        "published" => Ok(ReachChoice::Fixed(Reach::Published)),
+        _ => Err("must be auto, direct or published".into()),
     }
 }
 

@@ -1,10 +1,11 @@
 //! How the task requests an app's containers from the engine: what they run, their place on the network, and how they
 //! are created.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use engine::{ContainerSpec, Engine, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, Role};
+use engine::{ContainerSpec, Engine, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, PublishedPort, Role};
 use rollout::ids::{InstanceName, RevisionId};
 use store::records::Revision;
 
@@ -65,6 +66,7 @@ pub(super) fn container_spec(
     revision: &Revision,
     name: &InstanceName,
     address: Ipv4Addr,
+    published: &BTreeMap<u16, u16>,
     identity: Identity,
     grace: Duration,
 ) -> ContainerSpec {
@@ -76,6 +78,7 @@ pub(super) fn container_spec(
         command: revision.command.clone(),
         env: revision.env.clone(),
         network: Some(NetworkJoin { network_id: String::new(), network_name: String::new(), address, aliases }),
+        published: published.iter().map(|(port, host)| PublishedPort { container: *port, host: Some(*host) }).collect(),
         volume: None,
         limits: Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes },
         stop_grace: grace,
@@ -132,6 +135,21 @@ impl Place {
         };
         engine.connect(name, &join).await.map(drop)
     }
+}
+
+/// Creates a container again that was created with other ports than its record has by now. It has not run yet.
+pub(super) async fn create_again_if_other_ports(
+    shared: &Shared,
+    network: NetworkSpec,
+    spec: ContainerSpec,
+) -> Result<(), EngineError> {
+    let Some(details) = shared.engine.inspect(&spec.name).await? else { return Ok(()) };
+    let has = &details.container.published;
+    if spec.published.iter().all(|it| has.contains(it)) {
+        return Ok(());
+    }
+    shared.engine.remove(&spec.name).await?;
+    create_process(shared, network, spec).await.map(drop)
 }
 
 /// Starts a container, which may run already. Connects it at `place` first, if one is given.

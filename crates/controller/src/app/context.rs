@@ -113,6 +113,19 @@ impl Context {
         Ok(true)
     }
 
+    /// Gives an instance ports to publish, in place of those that it has. Its container is created with them. Returns
+    /// whether there were free ports.
+    pub async fn give_ports(&mut self, name: &InstanceName) -> Result<bool, StoreError> {
+        let Some(row) = self.records.instance(name).cloned() else { return Ok(false) };
+        // Without its revision, the instance is refused anyway.
+        let Some(revision) = self.records.revision(&row.revision) else { return Ok(true) };
+        let Some(published) = self.shared.ports.give(name, revision) else { return Ok(false) };
+        // Its health check still uses the old ports.
+        self.observer.probes.forget(name);
+        self.commit(vec![Change::Instance(Instance { published, ..row })]).await?;
+        Ok(true)
+    }
+
     /// The place of a container on the network. `None` if no record names the container.
     pub fn place(&self, name: &InstanceName) -> Option<Place> {
         let expected = self.records.expected(name, self.shared.host)?;

@@ -6,6 +6,7 @@
 //!   its name with the labels' MAC, identifies it;
 //! - process limit, capabilities, init, stop signal and stop timeout: the version of Boatyard that created the
 //!   container chose them, and an upgrade does not replace containers;
+//! - published ports: they cannot change either, and a container starts only with all of them;
 //! - additional networks that a person connected it to: they take nothing away from the app.
 
 use std::net::Ipv4Addr;
@@ -180,6 +181,7 @@ mod tests {
             image: "sha256:1".into(),
             state: ContainerState::Running,
             addresses: vec![ADDRESS],
+            published: Vec::new(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! Carries out the planner's steps on instances, and records their results.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::{Container, Engine, EngineError, Identity, LogQuery, RestartPolicy, Role};
+use engine::{Container, ContainerSpec, Engine, EngineError, Identity, LogQuery, NetworkSpec, RestartPolicy, Role};
 use futures::StreamExt;
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{ComponentName, DeploymentId, InstanceName};
@@ -17,16 +18,21 @@ use store::records::{App, Change, Deployment, Instance, Restarts};
 use tracing::{debug, info, warn};
 
 use super::actions::{ActionResult, InstanceAction, Subject};
-use super::containers::{container_spec, create_process, network_spec, ran_out_of_memory, start_at};
+use super::containers::{
+    container_spec, create_again_if_other_ports, create_process, network_spec, ran_out_of_memory, start_at,
+};
 use super::context::Context;
 use super::network_move::move_network;
 use super::observe::Snapshot;
 use crate::clock;
+use crate::config::Reach;
 use crate::logbook::Lines;
 use crate::redact::Secrets;
 
 /// How many lines of a failed instance's log its deployment keeps.
 const TAIL: usize = 60;
+/// Why an instance is refused for lack of ports.
+const NO_PORT: &str = "no port from 20000 to 29999 is free on 127.0.0.1 for it to publish";
 /// Time limit for reading these lines.
 const TAIL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -117,6 +123,7 @@ fn new(
         phase: InstancePhase::Intended,
         since: now,
         address,
+        published: BTreeMap::new(),
         stop_times: Some(target.timing.stop_times()),
         kept_alive: false,
         refused: None,
@@ -158,9 +165,22 @@ fn begin(
 
 async fn create(cx: &mut Context, name: &InstanceName) -> Result<(), StoreError> {
     let Some(row) = cx.records.instance(name).cloned() else { return Ok(()) };
-    let Some(revision) = cx.records.revision(&row.revision) else {
+    let has_ports = !row.published.is_empty() || cx.shared.reach == Reach::Direct;
+    if !has_ports && !cx.give_ports(name).await? {
+        return cx.refuse(name, NO_PORT.into()).await;
+    }
+    let Some((network, spec)) = container_of(cx, name) else {
         return cx.refuse(name, format!("revision {} is not on record", row.revision)).await;
     };
+    let shared = cx.shared.clone();
+    begin(cx, row.name, InstanceAction::Create, async move { create_process(&shared, network, spec).await.map(drop) });
+    Ok(())
+}
+
+/// What an instance's container is created from. `None` if the instance or its revision is not on record.
+fn container_of(cx: &Context, name: &InstanceName) -> Option<(NetworkSpec, ContainerSpec)> {
+    let row = cx.records.instance(name)?;
+    let revision = cx.records.revision(&row.revision)?;
     let identity = Identity {
         role: Role::Instance,
         app: row.app.to_string(),
@@ -170,15 +190,20 @@ async fn create(cx: &mut Context, name: &InstanceName) -> Result<(), StoreError>
         generation: row.generation,
         deployment: row.deployment.to_string(),
     };
-    let spec = container_spec(revision, &row.name, row.address, identity, cx.records.stop_times(&row).grace);
-    let (shared, network) = (cx.shared.clone(), network_spec(&cx.shared, &cx.records));
-    begin(cx, row.name, InstanceAction::Create, async move { create_process(&shared, network, spec).await.map(drop) });
-    Ok(())
+    let grace = cx.records.stop_times(row).grace;
+    let spec = container_spec(revision, &row.name, row.address, &row.published, identity, grace);
+    Some((network_spec(&cx.shared, &cx.records), spec))
 }
 
 fn start(cx: &mut Context, snapshot: &Snapshot, name: InstanceName) {
-    let (engine, place, container) = (cx.shared.engine.clone(), cx.place_if_moved(snapshot, &name), name.clone());
-    begin(cx, name, InstanceAction::Start, async move { start_at(engine.as_ref(), container.as_str(), place).await });
+    let (shared, place, container) = (cx.shared.clone(), cx.place_if_moved(snapshot, &name), name.clone());
+    let published = container_of(cx, &name).filter(|(_, spec)| !spec.published.is_empty());
+    begin(cx, name, InstanceAction::Start, async move {
+        if let Some((network, spec)) = published {
+            create_again_if_other_ports(&shared, network, spec).await?;
+        }
+        start_at(shared.engine.as_ref(), container.as_str(), place).await
+    });
 }
 
 fn keep_alive(cx: &mut Context, name: InstanceName) {
@@ -188,17 +213,19 @@ fn keep_alive(cx: &mut Context, name: InstanceName) {
     });
 }
 
-/// Starts an instance that a person stopped, unpauses a paused one, and reconnects one at its place on the network.
+/// Starts an instance that a person stopped, unpauses a paused one, and reconnects one at its place on the network. Removes
+/// one whose published port something else has taken meanwhile, so that another instance with another port replaces it.
 fn revive(cx: &mut Context, snapshot: &Snapshot, name: InstanceName) {
     let Some(place) = cx.place(&name) else { return };
     info!(instance = %name, seen = ?snapshot.container(&name), "a person changed the instance; bringing it back");
     let (engine, container) = (cx.shared.engine.clone(), name.clone());
-    begin(
-        cx,
-        name,
-        InstanceAction::Revive,
-        async move { start_at(engine.as_ref(), container.as_str(), Some(place)).await },
-    );
+    begin(cx, name, InstanceAction::Revive, async move {
+        let started = start_at(engine.as_ref(), container.as_str(), Some(place)).await;
+        if let Err(EngineError::PortTaken { .. }) = started {
+            engine.remove(container.as_str()).await?;
+        }
+        started
+    });
 }
 
 /// Clears the restart policy first: an engine that is killed during the stop would otherwise start the container again.
@@ -305,6 +332,13 @@ async fn came_up(
         Err(error @ EngineError::AddressTaken { .. }) => {
             warn!(instance = %name, %error, "could not be created or started");
             match cx.give_another_address(snapshot, &name).await? {
+                true => Ok(()),
+                false => cx.refuse(&name, error.to_string()).await,
+            }
+        }
+        Err(error @ EngineError::PortTaken { .. }) => {
+            warn!(instance = %name, %error, "could not be created or started; giving it another port");
+            match cx.give_ports(&name).await? {
                 true => Ok(()),
                 false => cx.refuse(&name, error.to_string()).await,
             }

@@ -1,5 +1,6 @@
 //! Jobs. The records and the state of the engine ensure that each job runs at most once per deployment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use engine::{Changed, Engine, EngineError, Identity, Role};
@@ -123,7 +124,7 @@ async fn create(cx: &mut Context, deployment: &Deployment, run: JobRun) -> Resul
         generation: 0,
         deployment: deployment.id.to_string(),
     };
-    let spec = container_spec(revision, &run.name, run.address, identity, grace(&run));
+    let spec = container_spec(revision, &run.name, run.address, &BTreeMap::new(), identity, grace(&run));
     let (shared, network, name) = (cx.shared.clone(), network_spec(&cx.shared, &cx.records), run.name);
     cx.actions.begin(Subject::Job(name.clone()), async move {
         let result = create_process(&shared, network, spec).await;

@@ -67,7 +67,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
 
 use crate::bandwidth::Bandwidth;
-use crate::config::Config;
+use crate::config::{Config, Reach};
 use crate::engine_watch::EngineWatch;
 use crate::error::ControlError;
 use crate::fence::Fence;
@@ -75,6 +75,7 @@ use crate::image_builder::ImageBuilder;
 use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
 use crate::names::Names;
+use crate::ports::PublishedPorts;
 use crate::probe::HealthChecker;
 use crate::traffic::TrafficHistory;
 use crate::usage::UsageHistory;
@@ -109,6 +110,10 @@ pub(crate) struct Shared {
     pub usage: UsageHistory,
     /// Probes the health of instances and databases.
     pub health_checker: Arc<dyn HealthChecker>,
+    /// How this host connects to new instances and to databases.
+    pub reach: Reach,
+    /// The ports that instances publish.
+    pub ports: PublishedPorts,
     /// Builds images from sources.
     pub image_builder: Arc<dyn ImageBuilder>,
     pub names: Names,

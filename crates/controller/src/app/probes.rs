@@ -76,5 +76,6 @@ fn check(shared: &Shared, records: &Records, row: &Instance) -> Option<HealthChe
         Some(_) => shared.ingress.authority(&records.app.name),
         None => format!("{}:{}", row.component, probe.port),
     };
-    Some(HealthCheck { address: (row.address, probe.port).into(), probe, host })
+    let (address, dialed) = ((row.address, probe.port).into(), row.reached_at(probe.port));
+    Some(HealthCheck { address, dialed, probe, host })
 }

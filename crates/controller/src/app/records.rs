@@ -58,6 +58,9 @@ impl Records {
         let ends = |it: &Change| matches!(it, Change::Deployment(deployment) if deployment.stage.is_ended());
         let deployment_ended = changes.iter().any(ends);
         for change in changes {
+            if let Change::ForgetInstance(name) = &change {
+                self.shared.ports.free(name);
+            }
             self.apply(change);
         }
         self.shared.changed();

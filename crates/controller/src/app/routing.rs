@@ -180,7 +180,7 @@ impl Routing {
         let upstream = |name| {
             let row = records.instance(name)?;
             let port = records.revision(&row.revision)?.port?;
-            Some(Upstream { id: row.name.to_string(), address: std::net::SocketAddr::from((row.address, port)).into() })
+            Some(Upstream { id: row.name.to_string(), address: row.reached_at(port).into() })
         };
         let mut upstreams: Vec<_> = names.filter_map(upstream).collect();
         if upstreams.is_empty() || records.rolling().is_some() {

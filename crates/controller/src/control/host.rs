@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::Controller;
 use crate::app::serving_images;
+use crate::config::Reach;
 use crate::engine_watch::ANSWER_WITHIN;
 use crate::error::ControlError;
 use crate::names::Names;
@@ -26,7 +27,7 @@ impl Controller {
         HostView {
             version: env!("CARGO_PKG_VERSION"),
             installation_id: self.0.directory.installation().to_owned(),
-            engine: engine.map(host_engine),
+            engine: engine.map(|it| host_engine(it, self.0.shared.reach)),
             disk: disk.ok().and_then(Result::ok).flatten(),
             images,
         }
@@ -46,9 +47,9 @@ impl Controller {
     }
 }
 
-fn host_engine(info: EngineInfo) -> HostEngine {
-    let EngineInfo { version, api_version, cpus, memory_bytes, .. } = info;
-    HostEngine { version, api_version, cpus, memory_bytes }
+fn host_engine(info: EngineInfo, reach: Reach) -> HostEngine {
+    let EngineInfo { version, api_version, cpus, memory_bytes, limits, .. } = info;
+    HostEngine { version, api_version, cpus, memory_bytes, reach, missing_limits: limits.missing() }
 }
 
 /// For each app the images that serve and those that were built for it, then the built images of apps without a record.

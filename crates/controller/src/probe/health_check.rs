@@ -13,16 +13,23 @@ use hyper_util::rt::TokioIo;
 use rollout::health::{ProbeFailure, ProbeFault, ProbeRequest};
 use rollout::ids::InstanceName;
 use store::records::{Database, Probe};
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::postgres;
 
+/// How long a forwarder of a published port may take to find out that the instance does not listen, and to close the
+/// connection.
+const FORWARDER_CLOSES_WITHIN: Duration = Duration::from_millis(200);
+
 /// One health check.
 #[derive(Debug, Clone)]
 pub(crate) struct HealthCheck {
-    /// The instance's address, with the port of the check.
+    /// The instance's address in the app's network, with the port of the check.
     pub address: SocketAddr,
+    /// Where this host reaches that port: the same address, or a published port.
+    pub dialed: SocketAddr,
     /// The health check of the spec.
     pub probe: Probe,
     /// The `Host` header that a client of the app would send.
@@ -34,8 +41,8 @@ pub(crate) struct HealthCheck {
 pub(crate) trait HealthChecker: Send + Sync {
     /// Checks whether an instance passes its health check. Errors: why it does not.
     async fn check_instance(&self, name: &InstanceName, check: &HealthCheck) -> Result<(), ProbeFailure>;
-    /// Checks whether a database accepts connections. Errors: why it does not.
-    async fn check_database(&self, database: &Database) -> Result<(), ProbeFailure>;
+    /// Checks whether a database accepts connections at an address. Errors: why it does not.
+    async fn check_database(&self, database: &Database, address: SocketAddr) -> Result<(), ProbeFailure>;
 }
 
 /// Sends health checks over the network.
@@ -47,8 +54,7 @@ impl HealthChecker for NetworkHealthChecker {
         check.run().await.map_err(|fault| check.failure(fault))
     }
 
-    async fn check_database(&self, database: &Database) -> Result<(), ProbeFailure> {
-        let address = SocketAddr::from((database.address, database.port));
+    async fn check_database(&self, database: &Database, address: SocketAddr) -> Result<(), ProbeFailure> {
         let result = postgres::accepts(address, &database.user, &database.database).await;
         result.map_err(|fault| ProbeFailure { address, request: None, fault })
     }
@@ -65,26 +71,52 @@ impl HealthCheck {
     /// Passes on status 2xx or 3xx for HTTP, and on an open connection otherwise.
     async fn run(&self) -> Result<(), ProbeFault> {
         match &self.probe.http_path {
-            None => self.in_time(connect(self.address)).await.map(drop),
+            None => self.in_time(self.open()).await,
             Some(path) => self.run_http(path).await,
         }
+    }
+
+    /// Opens a connection. Whatever forwards a published port accepts connections before it knows whether the instance does,
+    /// and closes them if it does not.
+    async fn open(&self) -> Result<(), ProbeFault> {
+        let mut stream = connect(self.dialed).await?;
+        if !self.is_forwarded() {
+            return Ok(());
+        }
+        match timeout(FORWARDER_CLOSES_WITHIN, stream.read(&mut [0])).await {
+            Ok(Ok(0) | Err(_)) => Err(ProbeFault::Refused),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    fn is_forwarded(&self) -> bool {
+        self.dialed != self.address
     }
 
     /// Sends the app's host name first, because some apps check the `Host` header. If the app refuses with a 4xx
     /// status, sends the instance's address instead, as App Platform does: apps written for App Platform may accept
     /// only that. Each request has the full timeout.
     async fn run_http(&self, path: &str) -> Result<(), ProbeFault> {
-        let status = self.in_time(get(self.address, path, &self.host)).await?;
+        let status = self.in_time(self.get(path, &self.host)).await?;
         if passes(status) {
             return Ok(());
         }
         if status.is_client_error() {
-            let by_address = self.in_time(get(self.address, path, &self.address.to_string())).await;
+            let by_address = self.in_time(self.get(path, &self.address.to_string())).await;
             if by_address.is_ok_and(passes) {
                 return Ok(());
             }
         }
         Err(ProbeFault::Status { code: status.as_u16() })
+    }
+
+    async fn get(&self, path: &str, host: &str) -> Result<StatusCode, ProbeFault> {
+        match get(self.dialed, path, host).await {
+            // See `open`.
+            Err(GetError::Closed(_)) if self.is_forwarded() => Err(ProbeFault::Refused),
+            Err(GetError::Closed(fault) | GetError::Failed(fault)) => Err(fault),
+            Ok(status) => Ok(status),
+        }
     }
 
     async fn in_time<T>(&self, request: impl Future<Output = Result<T, ProbeFault>>) -> Result<T, ProbeFault> {
@@ -97,19 +129,36 @@ fn passes(status: StatusCode) -> bool {
     status.is_success() || status.is_redirection()
 }
 
-async fn get(address: SocketAddr, path: &str, host: &str) -> Result<StatusCode, ProbeFault> {
-    let stream = connect(address).await?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| protocol(&error))?;
+/// Why there is no status.
+enum GetError {
+    /// The connection ended before an answer began.
+    Closed(ProbeFault),
+    Failed(ProbeFault),
+}
+
+async fn get(address: SocketAddr, path: &str, host: &str) -> Result<StatusCode, GetError> {
+    let failed = |error: &(dyn Error + 'static)| GetError::Failed(protocol(error));
+    let stream = connect(address).await.map_err(GetError::Failed)?;
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
     let connection = tokio::spawn(connection);
     let request = Request::get(path)
         .header("host", host)
         .header("user-agent", "boatyard-probe")
         .header("connection", "close")
         .body(Empty::<bytes::Bytes>::new())
-        .map_err(|error| protocol(&error))?;
+        .map_err(|error| failed(&error))?;
     let answer = sender.send_request(request).await;
     connection.abort();
-    answer.map(|it| it.status()).map_err(|error| protocol(&error))
+    answer.map(|it| it.status()).map_err(|error| match was_closed(&error) {
+        true => GetError::Closed(protocol(&error)),
+        false => failed(&error),
+    })
+}
+
+fn was_closed(error: &hyper::Error) -> bool {
+    let reset = |it: &io::Error| matches!(it.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+    let cause = error.source().and_then(|it| it.downcast_ref::<io::Error>());
+    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || cause.is_some_and(reset)
 }
 
 pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeFault> {
@@ -135,7 +184,7 @@ pub(super) fn protocol(error: &(dyn Error + 'static)) -> ProbeFault {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -150,7 +199,7 @@ mod tests {
             success_threshold: 1,
             failure_threshold: 1,
         };
-        HealthCheck { address, probe, host: "shop.localhost".into() }
+        HealthCheck { address, dialed: address, probe, host: "shop.localhost".into() }
     }
 
     /// Starts a server on a free port. `answer` maps the head of each request to the response.
@@ -198,6 +247,41 @@ mod tests {
         for path in [None, Some("/")] {
             assert_eq!(check(address, path).run().await, Err(ProbeFault::Refused));
         }
+    }
+
+    /// A check of an instance behind a published port at `dialed`.
+    fn forwarded(dialed: SocketAddr, http_path: Option<&str>) -> HealthCheck {
+        HealthCheck { dialed, ..check(([10, 192, 7, 2], 8080).into(), http_path) }
+    }
+
+    #[tokio::test]
+    async fn a_published_port_whose_connections_end_at_once_leads_to_a_closed_port() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        for path in [None, Some("/")] {
+            let result = forwarded(address, path).run().await;
+            assert_eq!(result, Err(ProbeFault::Refused), "{path:?}");
+        }
+        assert_eq!(check(address, None).run().await, Ok(()), "without a forwarder, an open connection is enough");
+    }
+
+    #[tokio::test]
+    async fn a_published_port_whose_connections_stay_open_passes_whoever_speaks_first() {
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        assert_eq!(forwarded(silent.local_addr().unwrap(), None).run().await, Ok(()));
+        let speaks = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = speaks.local_addr().unwrap();
+        tokio::spawn(async move { speaks.accept().await.unwrap().0.write_all(b"SSH-2.0-x\r\n").await });
+        assert_eq!(forwarded(address, None).run().await, Ok(()));
+        let answers = serve(|_| status(204)).await;
+        assert_eq!(forwarded(answers, Some("/")).run().await, Ok(()));
+    }
+
+    #[test]
+    fn a_failure_names_the_port_of_the_instance_and_not_the_published_one() {
+        let check = forwarded(([127, 0, 0, 1], 20_001).into(), None);
+        assert_eq!(check.failure(ProbeFault::Refused).to_string(), "10.192.7.2:8080 refused the connection");
     }
 
     #[tokio::test(start_paused = true)]

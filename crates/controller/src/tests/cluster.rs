@@ -27,7 +27,7 @@ use super::image_builder::MemoryImageBuilder;
 use super::ingress::MemoryIngress;
 use super::simulation;
 use crate::Control;
-use crate::config::{Config, NetworkPool, WebhookSettings};
+use crate::config::{Config, NetworkPool, Reach, ReachChoice, WebhookSettings};
 use crate::control::Controller;
 use crate::error::StartError;
 use crate::probe::{HealthCheck, HealthChecker};
@@ -73,6 +73,7 @@ pub struct TestCluster {
     /// Settings of the next controller.
     pub webhooks: Option<WebhookSettings>,
     pub poll: Option<Duration>,
+    pub reached: Reach,
     /// How many processes were started, by container.
     starts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -119,6 +120,7 @@ impl TestCluster {
             controller: None,
             webhooks: None,
             poll: None,
+            reached: Reach::Direct,
             starts: Arc::default(),
         };
         cluster.count_starts();
@@ -351,6 +353,7 @@ impl TestCluster {
             base_images: crate::config::Bases::default(),
             database_images: Vec::new(),
             network_pool: NetworkPool::default(),
+            reach: Some(ReachChoice::Fixed(self.reached)),
             program: "unused".into(),
             deployment_limit: DEPLOYMENT_LIMIT,
             job_limit: Duration::from_secs(600),
@@ -386,8 +389,7 @@ impl HealthChecker for FakeEngine {
         answers.then_some(()).ok_or_else(|| check.failure(ProbeFault::Refused))
     }
 
-    async fn check_database(&self, database: &Database) -> Result<(), ProbeFailure> {
-        let address = (database.address, database.port).into();
+    async fn check_database(&self, database: &Database, address: SocketAddr) -> Result<(), ProbeFailure> {
         let refused = ProbeFailure { address, request: None, fault: ProbeFault::Refused };
         self.listening_at(database.container.as_str(), database.address).then_some(()).ok_or(refused)
     }

@@ -28,6 +28,7 @@ mod messages;
 mod names;
 mod outages;
 mod preview;
+mod published;
 mod pushes;
 mod queue;
 mod restart;

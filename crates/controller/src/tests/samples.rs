@@ -16,7 +16,7 @@ pub fn container_details() -> ContainerDetails {
     let (id, name, called, image) = ("c1".into(), "web".into(), "web".into(), "i".into());
     let state = ContainerState::Running;
     ContainerDetails {
-        container: Container { id, name, called, identity, image, state, addresses: Vec::new() },
+        container: Container { id, name, called, identity, image, state, addresses: Vec::new(), published: Vec::new() },
         started_at: Some("t0".into()),
         finished_at: None,
         exit_code: None,

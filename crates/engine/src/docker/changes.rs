@@ -96,9 +96,9 @@ impl DockerEngine {
         let host = self.host().await?;
         let details = self.inspect_container(name).await?.ok_or_else(|| missing(name))?;
         let wanted = profile::clamp(wanted, host);
-        let (memory, nano_cpus) = (profile::memory(wanted), profile::nano_cpus(wanted, host));
+        let (memory, nano_cpus) = (profile::memory(wanted), profile::nano_cpus(wanted));
         let has = details.limits;
-        if memory == profile::memory(has) && nano_cpus == profile::nano_cpus(has, host) {
+        if memory == profile::memory(has) && nano_cpus == profile::nano_cpus(has) {
             return Ok(Changed::AlreadySo);
         }
         let body = ContainerUpdateBody { memory, memory_swap: memory, nano_cpus, ..Default::default() };

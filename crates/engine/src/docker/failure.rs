@@ -64,6 +64,9 @@ pub(super) fn conflict(what: &str, error: EngineError) -> EngineError {
 pub(super) fn start_failure(name: &str, error: EngineError) -> EngineError {
     let EngineError::Other { status, message, verb } = error else { return error };
     let lower = message.to_lowercase();
+    if is_port_taken(&lower) {
+        return EngineError::PortTaken { name: name.to_owned(), port: port_in(&lower), detail: message };
+    }
     if lower.contains("address already in use") {
         return EngineError::AddressTaken { name: name.to_owned(), holder: None, detail: message };
     }
@@ -78,6 +81,19 @@ pub(super) fn start_failure(name: &str, error: EngineError) -> EngineError {
         Some(409) => EngineError::Conflict { what: format!("container {name}"), detail: message },
         _ => EngineError::Other { verb, status, message },
     }
+}
+
+/// The messages of the engine, its proxy, rootlesskit and Docker Desktop. `message` is in lower case.
+fn is_port_taken(message: &str) -> bool {
+    let in_use = message.contains("address already in use");
+    let is_about_ports =
+        || ["userland proxy", "portmanager", "host port", "exposing port"].iter().any(|it| message.contains(it));
+    message.contains("port is already allocated") || in_use && is_about_ports()
+}
+
+fn port_in(message: &str) -> Option<u16> {
+    let digits = message.split_once("127.0.0.1:")?.1;
+    digits.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// An image that a registry did not provide. `cause`: the engine's message. `login`: the one that the registry was given.
@@ -183,6 +199,16 @@ mod tests {
         assert!(matches!(case(400, no_shell), EngineError::NoShell { shell, .. } if shell == "/bin/sh"));
         assert!(matches!(case(400, not_executable), EngineError::CommandNotExecutable { .. }));
         assert!(matches!(case(403, "Address already in use"), EngineError::AddressTaken { .. }));
+        for taken in [
+            "driver failed programming external connectivity on endpoint web (1f): Bind for 127.0.0.1:20001 failed: port is already allocated",
+            "Error starting userland proxy: listen tcp4 127.0.0.1:20001: bind: address already in use",
+            "Error starting userland proxy: error while calling PortManager.AddPort(): listen tcp4 127.0.0.1:20001: bind: address already in use",
+            "failed to bind host port 127.0.0.1:20001/tcp: address already in use",
+            "Ports are not available: exposing port TCP 127.0.0.1:20001 -> 127.0.0.1:0: listen tcp4 127.0.0.1:20001: bind: address already in use",
+        ] {
+            let error = case(500, taken);
+            assert!(matches!(error, EngineError::PortTaken { port: Some(20_001), .. }), "{error}");
+        }
         assert!(matches!(case(404, "network 1f not found"), EngineError::NotFound { .. }));
         assert!(matches!(case(409, "is being removed"), EngineError::Conflict { .. }));
         assert!(matches!(case(500, "else"), EngineError::Other { status: Some(500), .. }));

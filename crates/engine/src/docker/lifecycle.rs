@@ -42,6 +42,7 @@ impl DockerEngine {
         {
             return same_container(spec, container);
         }
+        self.check_ports(spec).await?;
         let settled = async {
             loop {
                 if let Some(id) = self.try_create(spec, host).await? {

@@ -14,7 +14,7 @@ use bollard::models::{
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder, StatsOptionsBuilder};
 use futures::StreamExt;
 
-use super::{DEADLINE, DockerEngine, LIST_DEADLINE, failure};
+use super::{DEADLINE, DockerEngine, LIST_DEADLINE, failure, published};
 use crate::error::EngineError;
 use crate::identity::Kind;
 use crate::port::*;
@@ -73,6 +73,7 @@ impl DockerEngine {
 
     pub(super) fn recognise(&self, summary: ContainerSummary) -> Option<Found> {
         let called = called(&summary)?;
+        let published = published::of_listed(&summary);
         let id = summary.id?;
         let (name, identity) = self.made.identify(&self.installation, &id, &called, &summary.labels?)?;
         let networks = summary.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
@@ -84,6 +85,7 @@ impl DockerEngine {
             image: summary.image_id.unwrap_or_default(),
             state: listed_state(summary.state?, summary.status.as_deref().unwrap_or_default()),
             addresses: addresses(&networks),
+            published,
         };
         Some(Found { container, networks })
     }
@@ -122,10 +124,13 @@ impl DockerEngine {
     fn details(&self, answer: ContainerInspectResponse) -> Option<ContainerDetails> {
         let called = answer.name?.trim_start_matches('/').to_owned();
         let id = answer.id?;
-        let (name, identity) = self.made.identify(&self.installation, &id, &called, &answer.config?.labels?)?;
+        let labels = answer.config?.labels?;
+        let (name, identity) = self.made.identify(&self.installation, &id, &called, &labels)?;
         let state = answer.state.unwrap_or_default();
         let exit_code = state.exit_code;
-        let networks = answer.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+        let network = answer.network_settings.unwrap_or_default();
+        let published = published::of_inspected(&labels, network.ports.unwrap_or_default());
+        let networks = network.networks.unwrap_or_default();
         let host = answer.host_config.unwrap_or_default();
         let seen = inspected_state(state.status, exit_code);
         Some(ContainerDetails {
@@ -139,6 +144,7 @@ impl DockerEngine {
                 image: answer.image.unwrap_or_default(),
                 state: seen,
                 addresses: addresses(&networks),
+                published,
             },
             started_at: moment(state.started_at),
             finished_at: moment(state.finished_at),

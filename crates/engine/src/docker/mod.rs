@@ -20,6 +20,7 @@ mod made;
 mod networks;
 mod profile;
 mod progress;
+mod published;
 mod session;
 mod shells;
 mod volumes;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::models::SystemInfo;
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::stream::BoxStream;
 use tokio::sync::OnceCell;
@@ -88,10 +90,18 @@ impl KnownNetworks {
 struct Host {
     cpus: u32,
     memory_bytes: u64,
-    /// Whether the kernel can enforce a CPU quota; if not, the engine refuses to create a container with one.
-    cpu_quota: bool,
+    /// The limits that the engine can apply. It refuses to create a container with a CPU quota that it cannot apply.
+    supported: SupportedLimits,
     /// The highest open-files limit that a container may get.
     open_files: i64,
+}
+
+fn supported_limits(info: &SystemInfo) -> SupportedLimits {
+    SupportedLimits {
+        cpu: info.cpu_cfs_quota.unwrap_or(true),
+        memory: info.memory_limit.unwrap_or(true),
+        processes: info.pids_limit.unwrap_or(true),
+    }
 }
 
 /// The hard limit of this process. The engine does not report its limit, but both usually get theirs from the same
@@ -144,7 +154,7 @@ impl DockerEngine {
             Ok(Host {
                 cpus: info.ncpu.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1),
                 memory_bytes: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX),
-                cpu_quota: info.cpu_cfs_quota.unwrap_or(true),
+                supported: supported_limits(&info),
                 open_files: open_files_here(),
             })
         };
@@ -154,6 +164,7 @@ impl DockerEngine {
     async fn describe(&self) -> Result<EngineInfo, EngineError> {
         let version = self.call("version", DEADLINE, self.docker.version()).await?;
         let info = self.call("info", DEADLINE, self.docker.info()).await?;
+        let limits = supported_limits(&info);
         let operating_system = info.operating_system.unwrap_or_default();
         let security = info.security_options.unwrap_or_default();
         Ok(EngineInfo {
@@ -163,6 +174,7 @@ impl DockerEngine {
             memory_bytes: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default(),
             rootless: security.iter().any(|option| option.split(',').any(|part| part == "name=rootless")),
             desktop: operating_system.contains("Docker Desktop"),
+            limits,
             live_restore: info.live_restore_enabled.unwrap_or_default(),
             operating_system,
             data_root: info.docker_root_dir.unwrap_or_default().into(),

@@ -1,19 +1,19 @@
 //! The security profile of every container that Boatyard creates: what an app may do on the host, and which engine
 //! defaults are off.
 //!
-//! A spec cannot ask for a bind mount, a device, a privilege, a host namespace or a published port: neither
-//! [`ContainerSpec`] nor this file has a field for them.
+//! A spec cannot ask for a bind mount, a device, a privilege or a host namespace: neither [`ContainerSpec`] nor this
+//! file has a field for them. Ports are published only on 127.0.0.1.
 
 use std::collections::HashMap;
 
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount,
-    MountType, NetworkingConfig, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+    MountType, NetworkingConfig, PortBinding, PortMap, ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 
-use super::Host;
+use super::{Host, published};
 use crate::identity::{Installation, Kind};
-use crate::port::{ContainerSpec, Limits, NetworkJoin, VolumeMount};
+use crate::port::{ContainerSpec, Limits, NetworkJoin, PublishedPort, VolumeMount};
 
 /// Capabilities that ordinary images need to switch to another user, own their files and bind port 80.
 const CAPABILITIES: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETUID", "SETGID", "KILL", "NET_BIND_SERVICE"];
@@ -33,7 +33,8 @@ pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, hos
         entrypoint: spec.command.clone(),
         // Docker sends the list as a JSON array, so a value may contain line breaks.
         env: Some(spec.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
-        labels: Some(installation.labels(Kind::Container, &spec.name, &spec.identity)),
+        labels: Some(labels(spec, installation)),
+        exposed_ports: (!spec.published.is_empty()).then(|| spec.published.iter().map(port_name).collect()),
         // Off: the image's health check would run in addition to our probes, and we do not use its result.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() }),
         // Always set, never left to the image: a SIGSTOP there would turn every stop into a kill. The caller that
@@ -46,6 +47,24 @@ pub(super) fn create_body(spec: &ContainerSpec, installation: &Installation, hos
         }),
         ..Default::default()
     }
+}
+
+fn labels(spec: &ContainerSpec, installation: &Installation) -> HashMap<String, String> {
+    let mut labels = installation.labels(Kind::Container, &spec.name, &spec.identity);
+    labels.insert(published::LABEL.into(), published::label(&spec.published));
+    labels
+}
+
+fn port_name(port: &PublishedPort) -> String {
+    format!("{}/tcp", port.container)
+}
+
+fn port_bindings(ports: &[PublishedPort]) -> PortMap {
+    let binding = |host: Option<u16>| PortBinding {
+        host_ip: Some("127.0.0.1".into()),
+        host_port: Some(host.map_or_else(String::new, |port| port.to_string())),
+    };
+    ports.iter().map(|it| (port_name(it), Some(vec![binding(it.host)]))).collect()
 }
 
 /// A container's endpoint on a network, for create and for a later connect.
@@ -69,10 +88,11 @@ fn host_config(spec: &ContainerSpec, host: Host) -> HostConfig {
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(CAPABILITIES.map(String::from).into()),
         security_opt: Some(vec!["no-new-privileges".into()]),
-        pids_limit: Some(processes(limits)),
+        pids_limit: host.supported.processes.then(|| processes(limits)),
+        port_bindings: (!spec.published.is_empty()).then(|| port_bindings(&spec.published)),
         memory,
         memory_swap: memory,
-        nano_cpus: nano_cpus(limits, host),
+        nano_cpus: nano_cpus(limits),
         ulimits: Some(vec![ResourcesUlimits {
             name: Some("nofile".into()),
             soft: Some(OPEN_FILES.min(host.open_files)),
@@ -109,12 +129,16 @@ fn processes(limits: Limits) -> i64 {
     i64::try_from(allowed).unwrap_or(i64::MAX)
 }
 
-/// Limits the request to the host's size: the engine refuses more CPUs, and more memory would be no limit.
+/// Limits the request to the host's size: the engine refuses more CPUs, and more memory would be no limit. Leaves out
+/// limits that the engine cannot apply.
 pub(super) fn clamp(wanted: Limits, host: Host) -> Limits {
-    let most = Limits { cpu_millis: host.cpus.saturating_mul(1000), memory_bytes: host.memory_bytes };
+    let most = Limits {
+        cpu_millis: if host.supported.cpu { host.cpus.saturating_mul(1000) } else { 0 },
+        memory_bytes: if host.supported.memory { host.memory_bytes } else { 0 },
+    };
     let limits = wanted.at_most(most);
     if limits != wanted {
-        tracing::debug!(?wanted, ?limits, "limits clamped to the host's size");
+        tracing::debug!(?wanted, ?limits, "limits clamped to what the host has and the engine can apply");
     }
     limits
 }
@@ -124,9 +148,9 @@ pub(super) fn memory(limits: Limits) -> Option<i64> {
     (limits.memory_bytes > 0).then(|| i64::try_from(limits.memory_bytes).unwrap_or(i64::MAX))
 }
 
-/// CPU as the engine expects it; none if the kernel cannot enforce a quota.
-pub(super) fn nano_cpus(limits: Limits, host: Host) -> Option<i64> {
-    (limits.cpu_millis > 0 && host.cpu_quota).then(|| i64::from(limits.cpu_millis) * 1_000_000)
+/// CPU as the engine expects it.
+pub(super) fn nano_cpus(limits: Limits) -> Option<i64> {
+    (limits.cpu_millis > 0).then(|| i64::from(limits.cpu_millis) * 1_000_000)
 }
 
 #[cfg(test)]
@@ -135,9 +159,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::port::{Identity, Role};
+    use crate::port::{Identity, Role, SupportedLimits};
 
-    const HOST: Host = Host { cpus: 2, memory_bytes: 4 << 30, cpu_quota: true, open_files: i64::MAX };
+    const HOST: Host = Host { cpus: 2, memory_bytes: 4 << 30, supported: SupportedLimits::ALL, open_files: i64::MAX };
 
     fn spec() -> ContainerSpec {
         ContainerSpec {
@@ -160,6 +184,7 @@ mod tests {
                 address: Ipv4Addr::new(10, 208, 1, 7),
                 aliases: vec!["web".into()],
             }),
+            published: Vec::new(),
             volume: Some(VolumeMount { volume: "by-db".into(), path: "/data".into() }),
             limits: Limits { cpu_millis: 500, memory_bytes: 256 << 20 },
             stop_grace: Duration::from_millis(1500),
@@ -189,6 +214,18 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_published_on_loopback_only() {
+        let published =
+            vec![PublishedPort { container: 8080, host: Some(20_001) }, PublishedPort { container: 9090, host: None }];
+        let body = body(&ContainerSpec { published, ..spec() });
+        let json = serde_json::to_value(&body).expect("a request serialises");
+        let binding = |port: &str| serde_json::json!([{ "HostIp": "127.0.0.1", "HostPort": port }]);
+        assert_eq!(json["HostConfig"]["PortBindings"]["8080/tcp"], binding("20001"));
+        assert_eq!(json["HostConfig"]["PortBindings"]["9090/tcp"], binding(""), "the engine chooses");
+        assert_eq!(json["Labels"][published::LABEL], "8080:20001");
+    }
+
+    #[test]
     fn the_swap_limit_equals_the_memory_limit_and_no_limit_exceeds_the_host() {
         let host = body(&spec()).host_config.expect("set");
         assert_eq!((host.memory, host.memory_swap), (Some(256 << 20), Some(256 << 20)));
@@ -201,8 +238,9 @@ mod tests {
     #[test]
     fn limits_respect_a_confined_host_and_zero_means_no_limit() {
         let installation = Installation { id: "i".into(), key: [1; 32] };
-        let old = create_body(&spec(), &installation, Host { cpu_quota: false, ..HOST });
-        assert_eq!(old.host_config.expect("set").nano_cpus, None);
+        let supported = SupportedLimits { cpu: false, memory: false, processes: false };
+        let bare = create_body(&spec(), &installation, Host { supported, ..HOST }).host_config.expect("set");
+        assert_eq!((bare.nano_cpus, bare.memory, bare.memory_swap, bare.pids_limit), (None, None, None, None));
         let confined = create_body(&spec(), &installation, Host { open_files: 20_000, ..HOST });
         assert_eq!(confined.host_config.and_then(|host| host.ulimits).expect("set")[0].hard, Some(20_000));
         let free = ContainerSpec { limits: Limits { cpu_millis: 0, memory_bytes: 0 }, ..spec() };

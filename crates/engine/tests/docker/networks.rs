@@ -85,6 +85,48 @@ async fn a_container_disconnected_by_hand_reconnects_at_its_address() {
 }
 
 #[tokio::test]
+async fn a_published_port_stays_with_its_container_and_nothing_else_gets_it() {
+    let world = World::new().await;
+    let image = world.image().await;
+    let (network, net) = world.network("net").await;
+    let port = free_port();
+    let published = vec![
+        PublishedPort { container: 8080, host: Some(port) },
+        PublishedPort { container: 9090, host: None },
+    ];
+    let join = Some(world.join(&network, &net, 9));
+    let spec = ContainerSpec { network: join, published, ..world.spec("web", &image, &["serve"]) };
+    world.engine.create(&spec).await.unwrap();
+    let chosen = [PublishedPort { container: 8080, host: Some(port) }];
+    assert_eq!(world.engine.list().await.unwrap()[0].published, chosen, "a container that does not run has its ports");
+
+    let rival = ContainerSpec {
+        name: world.name("rival"),
+        network: Some(world.join(&network, &net, 10)),
+        published: chosen.into(),
+        ..spec.clone()
+    };
+    let error = world.engine.create(&rival).await.unwrap_err();
+    assert!(matches!(&error, EngineError::PortTaken { port: Some(it), .. } if *it == port), "{error}");
+
+    world.engine.start(&spec.name).await.unwrap();
+    let running = world.engine.inspect(&spec.name).await.unwrap().unwrap().container.published;
+    assert_eq!(running, world.engine.list().await.unwrap()[0].published);
+    assert!(running.contains(&chosen[0]) && running.len() == 2 && running.iter().all(|it| it.host.is_some()));
+
+    world.engine.stop(&spec.name, Duration::from_secs(5)).await.unwrap();
+    let _other = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let error = world.engine.start(&spec.name).await.unwrap_err();
+    assert!(matches!(&error, EngineError::PortTaken { port: Some(it), .. } if *it == port), "{error}");
+}
+
+/// Below the ports that the system gives to outgoing connections.
+fn free_port() -> u16 {
+    let port = || 10_000 + u16::from(uuid::Uuid::new_v4().as_bytes()[0]) * 30;
+    std::iter::repeat_with(port).find(|it| std::net::TcpListener::bind(("127.0.0.1", *it)).is_ok()).expect("endless")
+}
+
+#[tokio::test]
 async fn a_network_in_use_is_not_removed() {
     let world = World::new().await;
     let image = world.image().await;

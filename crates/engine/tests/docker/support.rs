@@ -89,6 +89,7 @@ impl World {
             command: Some(words.map(String::from).collect()),
             env: vec![],
             network: None,
+            published: Vec::new(),
             volume: None,
             limits: Limits { cpu_millis: 500, memory_bytes: 64 << 20 },
             stop_grace: Duration::from_secs(1),

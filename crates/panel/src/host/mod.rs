@@ -58,11 +58,15 @@ fn versions(host: &HostView) -> Markup {
             html! { code { (host.installation_id) } (button::copy(&host.installation_id, "the installation's id")) },
         ),
     ];
-    if let Ok(HostEngine { version, api_version, cpus, memory_bytes }) = &host.engine {
+    if let Ok(HostEngine { version, api_version, cpus, memory_bytes, reach, missing_limits }) = &host.engine {
         all.push(("Engine", html! { "Docker " (version) }));
         all.push(("Engine API", html! { (api_version) }));
         all.push(("CPUs", html! { (cpus) }));
         all.push(("Memory", html! { (binary_size(*memory_bytes)) }));
+        all.push(("Instances", html! { "Reached " (reach.sentence()) }));
+        if !missing_limits.is_empty() {
+            all.push(("Limits", html! { "The engine cannot limit " (missing_limits.join(", ")) }));
+        }
     }
     facts(&all)
 }

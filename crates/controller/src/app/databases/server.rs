@@ -1,11 +1,11 @@
 //! The server of one database: exactly one container on its volume. The task starts it and waits until it answers.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use engine::{
-    Container, ContainerSpec, ContainerState, EngineError, Identity, NetworkJoin, NetworkSpec, RestartPolicy, Role,
-    VolumeMount, VolumeUser, reference,
+    Container, ContainerSpec, ContainerState, EngineError, Identity, NetworkJoin, NetworkSpec, PublishedPort,
+    RestartPolicy, Role, VolumeMount, VolumeUser, reference,
 };
 use rollout::health::ProbeFailure;
 use rollout::limits;
@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{LIMITS, STOP_GRACE};
 use crate::app::containers::{Place, create_in_network};
 use crate::app::{STORE_PAUSE, Shared};
+use crate::config::Reach;
 use crate::registries;
 
 const PG_DATA: &str = "/var/lib/postgresql/data";
@@ -89,7 +90,7 @@ enum Answer {
 async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -> Answer {
     let started = Instant::now();
     let view = shared.watch.view();
-    while let Err(check) = shared.health_checker.check_database(database).await {
+    while let Err(check) = shared.health_checker.check_database(database, dialed(shared, database).await).await {
         if Instant::now() >= deadline {
             return Answer::Silent { check };
         }
@@ -104,6 +105,17 @@ async fn await_answer(shared: &Shared, database: &Database, deadline: Instant) -
         sleep(ASK_EVERY).await;
     }
     Answer::Up
+}
+
+/// Where this host reaches the database. The engine chooses another published port at each start of the container.
+async fn dialed(shared: &Shared, database: &Database) -> SocketAddr {
+    let direct = (database.address, database.port).into();
+    if shared.reach == Reach::Direct {
+        return direct;
+    }
+    let details = shared.engine.inspect(database.container.as_str()).await.ok().flatten();
+    let published = details.iter().flat_map(|it| &it.container.published).find(|it| it.container == database.port);
+    published.and_then(|it| it.host).map_or(direct, |port| (Ipv4Addr::LOCALHOST, port).into())
 }
 
 /// Why the container can no longer answer. `None` while it still may.
@@ -203,7 +215,8 @@ async fn create(shared: &Shared, network: NetworkSpec, database: &Database) -> R
         return Err(EngineError::NotFound { what: format!("volume {}", database.volume) });
     }
     engine.ensure_volume(&database.volume, &identity(Role::Volume)).await?;
-    create_in_network(shared, network, container(database, image, identity(Role::Database))).await.map(drop)
+    let container = container(database, image, identity(Role::Database), shared.reach);
+    create_in_network(shared, network, container).await.map(drop)
 }
 
 fn identity(database: &Database, role: Role) -> Identity {
@@ -218,7 +231,7 @@ fn identity(database: &Database, role: Role) -> Identity {
     }
 }
 
-fn container(database: &Database, image: String, identity: Identity) -> ContainerSpec {
+fn container(database: &Database, image: String, identity: Identity, reach: Reach) -> ContainerSpec {
     let env = [
         ("POSTGRES_USER", &database.user),
         ("POSTGRES_PASSWORD", &database.password),
@@ -238,6 +251,11 @@ fn container(database: &Database, image: String, identity: Identity) -> Containe
             address: database.address,
             aliases: vec![database.name.to_string()],
         }),
+        published: match reach {
+            Reach::Direct => Vec::new(),
+            // Only checks connect to it, so any port will do.
+            Reach::Published => vec![PublishedPort { container: database.port, host: None }],
+        },
         volume: Some(VolumeMount { volume: database.volume.clone(), path: PG_DATA.into() }),
         limits: LIMITS,
         stop_grace: STOP_GRACE,
@@ -283,6 +301,7 @@ mod tests {
             image: "sha256:1".into(),
             state,
             addresses: vec![ADDRESS],
+            published: Vec::new(),
         }
     }
 

@@ -1,7 +1,6 @@
 //! What must hold in a cluster: at all times, and when an app has settled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use engine::{ContainerState, Engine, RestartPolicy};
 use engine_fake::Verb;
@@ -76,8 +75,7 @@ impl TestCluster {
 
     fn routes_match(&self, state: &AppState) -> Result<(), String> {
         let web = state.instances.iter().filter(|it| it.component.as_str() == "web");
-        let wanted: BTreeMap<_, _> =
-            web.map(|it| (it.name.to_string(), SocketAddr::from((it.address, 8080)).into())).collect();
+        let wanted: BTreeMap<_, _> = web.map(|it| (it.name.to_string(), it.reached_at(8080).into())).collect();
         let taken = self.ingress.taken();
         let apps = taken.last().into_iter().flat_map(|it| &it.table.apps);
         let rules = apps.filter(|it| it.app == state.app.id.as_str()).flat_map(|it| &it.rules);
