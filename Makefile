@@ -10,7 +10,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test screenshots live upgrade sweep engines detect clients fuzz bench lint deny advisories install clean
+.PHONY: help setup demo test screenshots live upgrade sweep reach engines detect clients fuzz bench lint deny advisories install clean
 
 help: ## show this help
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -57,6 +57,12 @@ sweep: setup ## run the end-to-end tests that take minutes: a hundred apps at on
 	$(new_cases) $(CARGO) test --locked -p rollout --lib fixpoint
 	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many:: signals:: frozen:: full_disk::
 	scripts/private-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --ignored --nocapture engine_restart::
+
+# The machine's engine with published ports, as on Docker Desktop, then a rootless engine. STORIES="restart:: names::" for some.
+STORIES ?=
+reach: setup ## run the end-to-end tests with instances at published ports, on this engine and on a rootless one (as root; STORIES=name for some)
+	BOATYARD_TEST_REACH=published $(CARGO) test --locked -p boatyard --test stories -- --test-threads 3 $(STORIES)
+	scripts/rootless-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --test-threads 3 $(STORIES)
 
 # Debian's stable and unstable releases: Docker 26.1 and 28.5 in autumn 2026. `make test` uses the machine's engine.
 ENGINES ?= trixie sid

@@ -91,6 +91,7 @@ impl Installation {
             .arg("--local-sources")
             .arg(self.sources())
             .args(["--database-image", "PG=boatyard-local/postgres:15"])
+            .args(reach().map(|it| ["--reach".to_owned(), it]).into_iter().flatten())
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -488,6 +489,11 @@ impl Drop for Installation {
         eprintln!("uninstall --purge failed; the installation's containers may be left behind:\n{failed}");
         assert!(std::thread::panicking(), "uninstall --purge failed");
     }
+}
+
+/// How tests reach instances, from the environment. `None`: as `serve` finds out.
+pub fn reach() -> Option<String> {
+    std::env::var("BOATYARD_TEST_REACH").ok().filter(|it| !it.is_empty())
 }
 
 fn new_directory() -> Result<TempDir> {
