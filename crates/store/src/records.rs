@@ -4,6 +4,7 @@
 //! destinations, logins for hosts and webhooks are sealed.
 
 mod access;
+mod certificate;
 mod host_login;
 mod rollback;
 mod transition;
@@ -14,6 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use access::{AUDIT_ROWS, Actor, AuditEntry, Session, Token, TokenApp, TokenScope};
+pub use certificate::{AcmeAccount, Certificate, CertificateSource};
 pub use host_login::{HostLogin, LoginKind};
 pub use rollback::{AppRollback, BeforeRollback, RollbackAction, ServedVersion};
 use rollout::deployment::{Failure, Stage};
@@ -473,6 +475,10 @@ pub enum Change {
     ForgetSession(String),
     HostLogin(HostLogin),
     ForgetHostLogin(LoginKind, String),
+    Certificate(Box<Certificate>),
+    /// By the name for which it was added.
+    ForgetCertificate(String),
+    AcmeAccount(AcmeAccount),
     Webhook(Webhook),
     /// Deletes the webhook with this name and its deliveries.
     ForgetWebhook(String),

@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("sql/0007_sessions.sql"),
     include_str!("sql/0008_host_logins.sql"),
     include_str!("sql/0009_webhooks.sql"),
+    include_str!("sql/0010_certificates.sql"),
 ];
 
 /// Migrates the database at `path` to the schema after the last migration.

@@ -24,8 +24,8 @@ use crate::open_files::OpenFiles;
 use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
-    AlertDestinations, App, AppState, AuditEntry, BuiltImage, Change, Database, Deployment, HostLogin,
-    IDEMPOTENCY_LIFETIME, Instance, JobRun, LoginKind, Revision, Session, Token, Webhook,
+    AcmeAccount, AlertDestinations, App, AppState, AuditEntry, BuiltImage, Certificate, Change, Database, Deployment,
+    HostLogin, IDEMPOTENCY_LIFETIME, Instance, JobRun, LoginKind, Revision, Session, Token, Webhook,
 };
 use crate::schema;
 use crate::table::Table;
@@ -303,6 +303,17 @@ impl Store {
         self.read(move |tx| tx.one("WHERE kind = ?1 AND host = ?2", [kind.as_str(), &host])).await
     }
 
+    /// All certificates, by name.
+    pub async fn certificates(&self) -> Result<Vec<Certificate>, StoreError> {
+        self.read(|tx| tx.many("ORDER BY name", [])).await
+    }
+
+    /// The account at the certificate authority with this directory.
+    pub async fn acme_account(&self, directory: &str) -> Result<Option<AcmeAccount>, StoreError> {
+        let directory = directory.to_owned();
+        self.read(move |tx| tx.one("WHERE directory = ?1", [directory])).await
+    }
+
     /// All webhooks, by name.
     pub async fn webhooks(&self) -> Result<Vec<Webhook>, StoreError> {
         self.read(|tx| tx.many("ORDER BY name", [])).await
@@ -491,6 +502,9 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::ForgetSession(id) => damaged.clear(Session::NAME, id),
         Change::HostLogin(it) => put(damaged, it),
         Change::ForgetHostLogin(kind, host) => damaged.clear(HostLogin::NAME, &format!("{}/{host}", kind.as_str())),
+        Change::Certificate(it) => put(damaged, &**it),
+        Change::ForgetCertificate(name) => damaged.clear(Certificate::NAME, name),
+        Change::AcmeAccount(it) => put(damaged, it),
         Change::Webhook(it) => put(damaged, it),
         Change::ForgetWebhook(name) => {
             damaged.clear(Webhook::NAME, name);

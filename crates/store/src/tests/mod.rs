@@ -2,6 +2,7 @@
 
 mod access;
 mod bandwidth;
+mod certificates;
 mod damaged_rows;
 mod directory;
 mod durability;

@@ -1,0 +1,59 @@
+//! Certificates for the host names of apps.
+
+use rollout::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A certificate with its key. Stored sealed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The name for which it was added or issued: `shop.example.com`, or `*.example.com` for all names one level below. One
+    /// name has at most one certificate.
+    pub name: String,
+    pub source: CertificateSource,
+    /// All host names that the certificate is valid for, in lower case.
+    pub names: Vec<String>,
+    /// The certificate and those of its issuers, in PEM format.
+    pub chain: String,
+    /// The private key, in PEM format. It is never returned to a client.
+    pub key: String,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    pub added: Timestamp,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateSource {
+    /// Files of the operator, who also renews them.
+    OwnFiles,
+    /// A certificate authority that checks names by itself.
+    Acme,
+    /// The local certificate authority of this installation.
+    LocalAuthority,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate")
+            .field("name", &self.name)
+            .field("source", &self.source)
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The account of this installation at a certificate authority. Stored sealed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeAccount {
+    /// The address of the authority's directory.
+    pub directory: String,
+    /// The account's address and its private key, as JSON.
+    pub credentials: String,
+}
+
+impl std::fmt::Debug for AcmeAccount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AcmeAccount").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
