@@ -39,7 +39,6 @@ const ONE_HOST: Support = NoEffectHere("there is one host");
 const NO_EDGE: Support = NoEffectHere("there is no edge network");
 const NOT_SENT: Support = NoEffectHere("alerts and their destinations are stored, but nothing is sent");
 const LOGS_STAY: Support = NotYet("logs are not forwarded; remove it to deploy without");
-const OWN_HOST: Support = NotYet("an app has only the host name that Boatyard gives it; remove it to deploy without");
 
 const TABLE: &[(&str, Support)] = &[
     ("name", Works),
@@ -106,7 +105,9 @@ const TABLE: &[(&str, Support)] = &[
         NoEffectHere("the database is a container made for the app"),
     ),
     // Routing.
-    ("domains", OWN_HOST),
+    ("domains{,[].domain,[].type,[].wildcard,[].minimum_tls_version}", Works),
+    ("domains[].zone", NoEffectHere("DNS records are not changed; point the domain at this host")),
+    ("domains[].certificate", NoEffectHere("certificates come from files, ACME or the local authority")),
     ("ingress{,.rules}", Works),
     ("ingress.rules[].match{,.path,.path.prefix,.path.exact,.authority,.authority.prefix,.authority.exact}", Works),
     ("ingress.rules[].component{,.name,.preserve_path_prefix,.rewrite}", Works),

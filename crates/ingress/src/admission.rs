@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::Uri;
+use hyper::{StatusCode, Uri};
 
 use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::error_response::ProxyError;
 use crate::limits::Limits;
 use crate::path::NormalPath;
+use crate::redirect;
 use crate::routing_state::RoutingState;
 use crate::table::{App, CompiledRule, RouteMatch, Table};
 use crate::upload::Exchange;
@@ -44,6 +45,12 @@ pub(crate) struct RouteSearch<'a> {
     pub path: &'a NormalPath<'a>,
     pub uri: &'a Uri,
     pub cors: Option<&'a CorsRequest>,
+    /// The host name in the TLS handshake, if there was one.
+    pub server_name: Option<&'a str>,
+    /// If present, the request is redirected to HTTPS on this port.
+    pub https: Option<u16>,
+    /// The method is GET or HEAD.
+    pub is_safe: bool,
     /// The page that the app wants browsers to show if it cannot be reached. Set as soon as a table contains the app.
     pub error_page: Option<String>,
     pub started: Instant,
@@ -107,7 +114,14 @@ impl RouteSearch<'_> {
 
     fn step(&mut self, table: &Table) -> Result<Attempt, ProxyError> {
         let app = table.app(self.host).ok_or(ProxyError::NoSuchHost)?;
+        if self.server_name.is_some_and(|name| table.app(name).is_none_or(|other| other.id != app.id)) {
+            return Err(ProxyError::Misdirected);
+        }
         self.count(app);
+        if let Some(port) = self.https {
+            let location = redirect::to_https(self.host, port, self.uri).ok_or(ProxyError::NoSuchPath)?;
+            return Err(ProxyError::Redirected { status: self.https_status(), location });
+        }
         if let Some(maintenance) = &app.policy.maintenance {
             self.error_page.clone_from(&maintenance.page);
             return Err(ProxyError::Maintenance);
@@ -137,6 +151,11 @@ impl RouteSearch<'_> {
         Ok(upstream.admit().map_or(Attempt::Retry, |admission: Admission| {
             Attempt::Admitted(Admitted { app: Arc::clone(app), rule, exchange: Exchange::new(admission) })
         }))
+    }
+
+    /// A client repeats GET and HEAD anyway; 308 keeps the other methods and their bodies.
+    fn https_status(&self) -> StatusCode {
+        if self.is_safe { StatusCode::MOVED_PERMANENTLY } else { StatusCode::PERMANENT_REDIRECT }
     }
 
     fn count(&mut self, app: &App) {

@@ -12,7 +12,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
-use crate::protocol::{Listener, ListenerRefused, Message, Open, PROTOCOL_VERSION, Request, RouteTable, Status};
+use crate::protocol::{
+    CertificateSet, Listener, ListenerRefused, Message, Open, PROTOCOL_VERSION, Request, RouteTable, Status,
+};
 use crate::wire;
 
 /// For one request and its answer. The ingress writes a table to disk before it answers, so this must not be shorter.
@@ -136,6 +138,17 @@ impl ControlClient {
         match self.request("the table", Request::SetTable { table }).await? {
             Message::Acknowledged { version } => Ok(version),
             other => Err(unexpected("the table", other)),
+        }
+    }
+
+    /// Replaces all certificates. Returns once new connections get them.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`]: this connection is not in charge, or the ingress is older than certificates.
+    pub async fn set_certificates(&self, certificates: CertificateSet) -> Result<(), ClientError> {
+        match self.request("the certificates", Request::SetCertificates { certificates }).await? {
+            Message::Acknowledged { .. } => Ok(()),
+            other => Err(unexpected("the certificates", other)),
         }
     }
 

@@ -21,7 +21,9 @@ use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::listeners::Listeners;
-use crate::protocol::{Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status};
+use crate::protocol::{
+    Certificate, CertificateSet, Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status,
+};
 use crate::routing_state::RoutingState;
 use crate::snapshot::{self, Snapshot};
 use crate::wire::{self, WireError};
@@ -50,6 +52,7 @@ pub(crate) struct ActiveConfig {
     pub listeners: Listeners,
     pub wanted: Vec<Listener>,
     pub table: RouteTable,
+    pub certificates: Vec<Certificate>,
     /// Why the table in force is not on disk.
     pub unsaved: Option<String>,
 }
@@ -132,6 +135,7 @@ impl ControlServer {
             Request::Hello { protocol, listeners } => self.hello(protocol, listeners, requester).await,
             Request::Status => Message::Status { status: self.status(&*self.config.lock().await) },
             Request::SetTable { table } => self.set_table(table, requester).await,
+            Request::SetCertificates { certificates } => self.set_certificates(certificates, requester).await,
             Request::Shutdown { drain_seconds } => match self.refuse_unless_in_charge(requester) {
                 None => {
                     self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
@@ -201,9 +205,37 @@ impl ControlServer {
         Message::Acknowledged { version }
     }
 
+    async fn set_certificates(&self, wanted: CertificateSet, requester: &Requester<'_>) -> Message {
+        let mut config = self.config.lock().await;
+        if let Some(reason) = self.refuse_unless_in_charge(requester) {
+            return refused(reason);
+        }
+        for reason in config.listeners.install_certificates(&wanted) {
+            tracing::warn!(reason, "a certificate was left out");
+        }
+        // Answers to challenges are of no use after a restart.
+        if config.certificates != wanted.certificates {
+            config.certificates = wanted.certificates;
+            self.save_certificates(&config).await;
+        }
+        Message::Acknowledged { version: self.routing.table().version }
+    }
+
+    /// If this fails, a restarted ingress serves without the newest certificates until the controller sends them again.
+    async fn save_certificates(&self, config: &ActiveConfig) {
+        let path = snapshot::certificates_path(&self.snapshot_path);
+        let (certificates, shown) = (config.certificates.clone(), path.display().to_string());
+        let saving = tokio::task::spawn_blocking(move || snapshot::save_certificates(&path, &certificates));
+        if let Err(error) = saving.await.map_err(io::Error::other).flatten() {
+            tracing::warn!(file = shown, %error, "cannot save the certificates");
+        }
+    }
+
     /// Saves the table in force, as after the data directory was replaced.
     pub async fn save(&self) {
-        self.save_and_record(&mut *self.config.lock().await).await;
+        let mut config = self.config.lock().await;
+        self.save_and_record(&mut config).await;
+        self.save_certificates(&config).await;
     }
 
     /// Saves the table in force if the last attempt failed.

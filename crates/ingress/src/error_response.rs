@@ -29,6 +29,8 @@ pub(crate) enum ProxyError {
     /// The request's body ended early or was malformed.
     BrokenUpload,
     NoSuchHost,
+    /// The TLS connection is for a host name of another app.
+    Misdirected,
     NoSuchPath,
     /// The static site has no such file.
     NoSuchFile {
@@ -81,6 +83,7 @@ impl ProxyError {
             ProxyError::BadRequest(_) | ProxyError::BrokenUpload => StatusCode::BAD_REQUEST,
             ProxyError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             ProxyError::NoSuchHost | ProxyError::NoSuchPath | ProxyError::NoSuchFile { .. } => StatusCode::NOT_FOUND,
+            ProxyError::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             ProxyError::NoInstance { .. } | ProxyError::NotRunning | ProxyError::FilesUnreadable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -100,6 +103,7 @@ impl ProxyError {
             ProxyError::MethodNotAllowed => "method-not-allowed",
             ProxyError::BrokenUpload => "broken-upload",
             ProxyError::NoSuchHost => "no-such-host",
+            ProxyError::Misdirected => "misdirected",
             ProxyError::NoSuchPath => "no-such-path",
             ProxyError::NoSuchFile { .. } => "no-such-file",
             ProxyError::FilesUnreadable { .. } => "files-unreadable",
@@ -124,6 +128,9 @@ impl ProxyError {
             ProxyError::MethodNotAllowed => "This method is not supported.".to_owned(),
             ProxyError::BrokenUpload => "The body of the request ended early or was malformed.".to_owned(),
             ProxyError::NoSuchHost => "No app uses this host name.".to_owned(),
+            ProxyError::Misdirected => {
+                "This connection was opened for the host name of another app. Open a new one.".to_owned()
+            }
             ProxyError::NoSuchPath => "No route of this app matches this path.".to_owned(),
             ProxyError::NoSuchFile { component } => format!("The static site {component} has no such file."),
             ProxyError::FilesUnreadable { component } => {

@@ -45,6 +45,21 @@ impl Origin {
     }
 }
 
+/// Brings the headers of an HTTP/2 request into the form of HTTP/1.1, before [`for_upstream`].
+pub(crate) fn from_http2(headers: &mut HeaderMap, has_body: bool) {
+    // Clients may split cookies into several fields (RFC 9113, 8.2.3).
+    let cookies: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
+    // A body without a length is chunked in HTTP/1.1. Without either header it would be dropped.
+    if has_body && !headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+}
+
 /// Prepares a client's headers for an upstream. `upgrade`: forward the WebSocket handshake.
 pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &Origin, upgrade: bool) {
     let chunked = headers.contains_key(TRANSFER_ENCODING);
@@ -331,6 +346,25 @@ mod tests {
             for_client(&mut headers, upgraded);
             assert_eq!(values(&headers, SET_COOKIE), kept.map(str::as_bytes));
         }
+    }
+
+    #[test]
+    fn headers_of_http2_become_those_of_http1() {
+        let mut headers = HeaderMap::new();
+        for value in ["a=1", "b=2; c=3"] {
+            headers.append(COOKIE, HeaderValue::from_static(value));
+        }
+        from_http2(&mut headers, true);
+        assert_eq!(headers[COOKIE], "a=1; b=2; c=3");
+        assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+        assert_eq!(headers[TRANSFER_ENCODING], "chunked");
+
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("3"));
+        from_http2(&mut headers, true);
+        assert_eq!(headers.len(), 1);
+        from_http2(&mut headers, false);
+        assert_eq!(headers.len(), 1);
     }
 
     #[test]

@@ -15,6 +15,21 @@ pub(crate) fn normal(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Borrowed(name))
 }
 
+/// The entry that stands for all names of this name's level: `*.example.com` for `shop.example.com`. `None` for a name
+/// directly below the root.
+pub(crate) fn wildcard_for(name: &str) -> Option<String> {
+    let (_, parent) = name.split_once('.')?;
+    (!parent.is_empty()).then(|| format!("*.{parent}"))
+}
+
+/// The normal form of an entry in a table: a host name, or `*.` before one.
+pub(crate) fn normal_entry(text: &str) -> Option<Cow<'_, str>> {
+    match text.strip_prefix("*.") {
+        None => normal(text),
+        Some(parent) => normal(parent).map(|parent| Cow::Owned(format!("*.{parent}"))),
+    }
+}
+
 /// Whether two authorities are equal: same name and same port (80 if none is given).
 pub(crate) fn same(one: &str, other: &str) -> bool {
     let port = |text: &str| match text.rsplit_once(':') {

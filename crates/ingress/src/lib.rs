@@ -16,6 +16,7 @@
 //! - `maintenance`: periodic work on the log, the snapshot and the control socket;
 //! - [`connection_limit`]: which connection is closed when there are too many;
 //! - `worker`: the threads that serve clients; `rarely`, `deadline`: what a request waits for besides its bytes;
+//! - `certificates`: which certificate a TLS connection gets, and answers to challenges of certificate authorities;
 //! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
 //! - `files`: one request that the ingress answers from the files of a static site;
 //! - `upstream`, `pool`, `upstream_stream`, `counters`: open requests, idle connections, counts.
@@ -28,6 +29,7 @@ pub mod protocol;
 
 mod admission;
 mod body;
+mod certificates;
 pub mod connection_limit;
 mod control_server;
 mod cors;

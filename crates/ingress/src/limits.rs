@@ -34,6 +34,8 @@ pub(crate) struct Limits {
     pub upstreams_tried: usize,
     /// Bytes of a request head.
     pub head_bytes: usize,
+    /// Requests that are open at once on one HTTP/2 connection.
+    pub streams: u32,
     /// Header lines of a request, and of a response. SECURITY.md states this number.
     pub headers: usize,
 }
@@ -54,6 +56,7 @@ impl Default for Limits {
             first_upstream: Duration::from_secs(1),
             upstreams_tried: 3,
             head_bytes: 64 * 1024,
+            streams: 128,
             headers: 512,
         }
     }

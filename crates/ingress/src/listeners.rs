@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_reuseport;
@@ -14,12 +15,15 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection_limit::ConnectionLimit;
 use crate::headers::Origin;
-use crate::protocol::{Listener, ListenerKind, ListenerRefused};
+use crate::protocol::{CertificateSet, Listener, ListenerKind, ListenerRefused};
 use crate::proxy::Proxy;
 use crate::worker::Workers;
 
 mod client_socket;
 mod connection;
+mod http2;
+mod https;
+mod refused_head;
 
 pub(crate) use client_socket::SocketState;
 
@@ -63,7 +67,7 @@ impl Listeners {
     pub async fn apply(&mut self, wanted: &[Listener]) -> Vec<ListenerRefused> {
         let mut refused = Vec::new();
         for listener in wanted {
-            if self.open.contains_key(listener) || self.open.values().any(|open| open.bound == listener.address) {
+            if self.open.iter().any(|(listed, open)| is_for(listener, listed, open)) {
                 continue;
             }
             if let Err(error) = self.open_one(listener, wanted).await {
@@ -81,6 +85,8 @@ impl Listeners {
                 open.close().await;
             }
         }
+        let https = self.bound().into_iter().find(|it| it.kind == ListenerKind::Https);
+        self.proxy.https_port.store(https.map_or(0, |it| it.address.port()), Ordering::Relaxed);
         refused
     }
 
@@ -92,6 +98,11 @@ impl Listeners {
     /// Requests that were refused without an app, by the code of the refusal.
     pub fn refusals(&self) -> BTreeMap<String, u64> {
         self.proxy.refusals.read()
+    }
+
+    /// Puts certificates in force for new connections. Returns a sentence for each one that cannot be used.
+    pub fn install_certificates(&self, wanted: &CertificateSet) -> Vec<String> {
+        self.proxy.certificates.install(wanted)
     }
 
     /// The open listeners as the controller named them, with the bound port.
@@ -168,14 +179,17 @@ impl Listeners {
     }
 
     fn remove_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, OpenListener)> {
-        let keep = |listed: &Listener, open: &OpenListener| {
-            wanted.contains(listed) || wanted.iter().any(|wanted| wanted.address == open.bound)
-        };
+        let keep = |listed: &Listener, open: &OpenListener| wanted.iter().any(|wanted| is_for(wanted, listed, open));
         let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
             std::mem::take(&mut self.open).into_iter().partition(|(listed, open)| keep(listed, open));
         self.open = kept;
         gone.into_iter().collect()
     }
+}
+
+/// Whether an open listener is the wanted one. Its port may have been chosen by the system.
+fn is_for(wanted: &Listener, listed: &Listener, open: &OpenListener) -> bool {
+    wanted == listed || (wanted.kind == listed.kind && wanted.address == open.bound)
 }
 
 /// Like [`TcpListener::bind`], with `SO_REUSEPORT`.
@@ -224,7 +238,7 @@ impl Accept {
                     }
                 },
             };
-            let ListenerKind::Http = self.kind;
+            let is_https = self.kind == ListenerKind::Https;
             let Some(slot) = self.limit.acquire(peer.ip()) else {
                 tracing::debug!(%peer, "the connection limit is reached and no connection may be evicted; closing a new one");
                 continue;
@@ -232,13 +246,15 @@ impl Accept {
             let connection = connection::Connection {
                 proxy: Arc::clone(&self.proxy),
                 peer,
-                origin: Origin::new(peer.ip(), self.port, "http"),
+                origin: Origin::new(peer.ip(), self.port, if is_https { "https" } else { "http" }),
+                server_name: None,
                 stop: self.stop.clone(),
                 cut: self.cut.clone(),
                 slot: Arc::new(slot),
             };
             self.tasks.spawn(async move {
                 match stream.set_nodelay(true) {
+                    Ok(()) if is_https => https::serve(connection, stream).await,
                     Ok(()) => connection.serve(stream).await,
                     Err(error) => tracing::debug!(%error, "the client disconnected before it was served"),
                 }

@@ -20,9 +20,8 @@ use crate::control_server::{ActiveConfig, ControlServer};
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::maintenance::{ControlEndpoint, run_maintenance};
-use crate::protocol::{Listener, RouteTable};
+use crate::protocol::{Certificate, CertificateSet, Listener, RouteTable};
 use crate::proxy::Proxy;
-use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::snapshot::{self, LoadOutcome};
 use crate::tunnel::Tunnels;
@@ -165,12 +164,7 @@ impl Process {
         let routing = RoutingState::start();
         let (clients, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: clients.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy {
-            routing: Arc::clone(&routing),
-            limits: Arc::new(limits),
-            tunnels,
-            refusals: Refusals::default(),
-        });
+        let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels));
         let listeners = Listeners::new(proxy, max_clients, clients.clone(), cut.clone());
         let server = Arc::new(ControlServer {
             routing,
@@ -180,6 +174,7 @@ impl Process {
                 listeners,
                 wanted: Vec::new(),
                 table: RouteTable::default(),
+                certificates: Vec::new(),
                 unsaved: None,
             }),
             in_charge: AtomicU64::new(0),
@@ -192,6 +187,8 @@ impl Process {
     /// Restores listeners and table from the snapshot.
     async fn restore(&self) -> Result<(), IngressError> {
         let path = &self.server.snapshot_path;
+        let certificates = snapshot::load_certificates(&snapshot::certificates_path(path));
+        self.install(certificates).await;
         let found = snapshot::load(path).map_err(|cause| IngressError::Snapshot { path: path.clone(), cause })?;
         match found {
             LoadOutcome::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
@@ -201,6 +198,15 @@ impl Process {
             }
         }
         Ok(())
+    }
+
+    async fn install(&self, certificates: Vec<Certificate>) {
+        let mut config = self.server.config.lock().await;
+        let set = CertificateSet { certificates, ..CertificateSet::default() };
+        for reason in config.listeners.install_certificates(&set) {
+            tracing::warn!(reason, "a saved certificate was left out");
+        }
+        config.certificates = set.certificates;
     }
 
     async fn apply(&self, listeners: Vec<Listener>, table: RouteTable) {

@@ -27,7 +27,7 @@ pub struct RouteTable {
 pub struct AppRoutes {
     /// The app's id.
     pub app: String,
-    /// Host names, lower case, without port.
+    /// Host names, lower case, without port. `*.example.com` stands for all names one level below that no app has.
     pub hosts: Vec<String>,
     /// Requests, and ends of open requests, are counted under this name from now on: the id of the deployment that is
     /// rolling out or active.
@@ -48,6 +48,8 @@ pub struct AppPolicy {
     pub error_page: Option<String>,
     /// Added to requests to the app, in place of a client's value.
     pub request_header: Option<RequestHeader>,
+    /// The oldest version of TLS by host name. The controller passes it on with the certificate of the name.
+    pub minimum_tls_versions: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -243,6 +245,43 @@ pub struct Listener {
 #[serde(rename_all = "snake_case")]
 pub enum ListenerKind {
     Http,
+    /// HTTP/2 and HTTP/1.1 over TLS.
+    Https,
+}
+
+/// The certificates of the HTTPS listeners, and answers to the challenges of certificate authorities.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateSet {
+    /// If two are for the same name, the first one wins.
+    pub certificates: Vec<Certificate>,
+    /// For TLS-ALPN-01 (RFC 8737): what a client that offers only `acme-tls/1` gets for a name.
+    pub challenges: Vec<Certificate>,
+    /// For HTTP-01 (RFC 8555, 8.3): the answer by token, under every host name.
+    pub answers: BTreeMap<String, String>,
+}
+
+/// A certificate with its key.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The host names that get it, in lower case. `*.example.com` stands for all names one level below.
+    pub names: Vec<String>,
+    /// The certificate and those of its issuers, in PEM format.
+    pub chain: String,
+    /// The private key, in PEM format.
+    pub key: String,
+    /// `1.3` refuses TLS 1.2.
+    #[serde(default)]
+    pub minimum_tls_version: Option<String>,
+    /// Whether requests to these names by HTTP are redirected to HTTPS.
+    #[serde(default)]
+    pub redirect_http: bool,
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("names", &self.names).finish_non_exhaustive()
+    }
 }
 
 /// Controller → ingress.
@@ -253,6 +292,9 @@ pub enum Request {
     Hello { protocol: u32, listeners: Vec<Listener> },
     /// Answered by [`Message::Acknowledged`] once no new request can see an older table.
     SetTable { table: RouteTable },
+    /// Replaces all certificates. Answered by [`Message::Acknowledged`] with the version in force, once new connections
+    /// get them.
+    SetCertificates { certificates: CertificateSet },
     /// Answered by [`Message::Status`].
     Status,
     /// Stop accepting connections, let open requests finish within `drain_seconds`, exit. Answered by

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
@@ -23,6 +23,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
 use crate::admission::{Admitted, RouteSearch};
 use crate::body::{ExchangeGuard, ResponseBody};
+use crate::certificates::Certificates;
 use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::deadline::Deadline;
@@ -47,6 +48,9 @@ pub(crate) struct Proxy {
     pub limits: Arc<Limits>,
     pub tunnels: Tunnels,
     pub refusals: Refusals,
+    pub certificates: Certificates,
+    /// The port of an HTTPS listener, or 0 if there is none.
+    pub https_port: AtomicU16,
 }
 
 /// The client connection that a request arrived on.
@@ -54,9 +58,22 @@ pub(crate) struct Proxy {
 pub(crate) struct Client {
     pub origin: Origin,
     pub socket: Arc<SocketState>,
+    /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
+    pub server_name: Option<Box<str>>,
 }
 
 impl Proxy {
+    pub fn new(routing: Arc<RoutingState>, limits: Limits, tunnels: Tunnels) -> Self {
+        Proxy {
+            routing,
+            limits: Arc::new(limits),
+            tunnels,
+            refusals: Refusals::default(),
+            certificates: Certificates::default(),
+            https_port: AtomicU16::new(0),
+        }
+    }
+
     /// Never fails: every error becomes a response.
     pub async fn respond(
         &self,
@@ -86,6 +103,9 @@ impl Proxy {
             let host = host.ok_or(ProxyError::BadRequest("The Host header is not a host name."))?;
             Ok((given, host, NormalPath::parse(uri.path()).map_err(bad_path)?))
         });
+        if let Some(text) = self.certificates.answer(uri.path()) {
+            return Ok(Response::new(ResponseBody::generated(text.into())));
+        }
         let (given_host, host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
         let cors = CorsRequest::of(request.method(), request.headers());
 
@@ -108,6 +128,9 @@ impl Proxy {
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
         let wait = self.wait_for_continue(&mut parts, &body);
+        if version == Version::HTTP_2 {
+            headers::from_http2(&mut parts.headers, !body.is_end_stream());
+        }
         let body = RequestBody::new(body, &client.socket, wait);
         headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
         let outgoing = Outgoing::new(parts, body);
@@ -117,6 +140,9 @@ impl Proxy {
             path: &path,
             uri: &uri,
             cors: cors.as_ref(),
+            server_name: client.server_name.as_deref(),
+            https: self.https_port_for(client, &host),
+            is_safe: matches!(outgoing.request.method(), &Method::GET | &Method::HEAD),
             error_page: None,
             started,
             tried: Vec::new(),
@@ -143,6 +169,12 @@ impl Proxy {
                 Err(error)
             }
         }
+    }
+
+    /// The port of HTTPS, if the request came by HTTP and is redirected there.
+    fn https_port_for(&self, client: &Client, host: &str) -> Option<u16> {
+        let port = self.https_port.load(Relaxed);
+        (client.server_name.is_none() && port != 0 && self.certificates.redirects_http(host)).then_some(port)
     }
 
     /// How long to hold back the client's body until the instance asks for it. An expectation in HTTP/1.0 or without a
@@ -408,7 +440,11 @@ fn check(request: &Request<Incoming>) -> Result<HeaderValue, ProxyError> {
     }
     let authority = request.uri().authority().map(|authority| authority.as_str());
     match (given, authority) {
-        (None, _) if request.version() != Version::HTTP_10 => {
+        // Clients of HTTP/2 send `:authority` in place of `Host` (RFC 9113, 8.3.1).
+        (None, _)
+            if request.version() == Version::HTTP_11
+                || (request.version() == Version::HTTP_2 && authority.is_none()) =>
+        {
             Err(ProxyError::BadRequest("The Host header is missing."))
         }
         (None, None) => Err(ProxyError::NoSuchHost),

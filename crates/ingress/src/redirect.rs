@@ -5,6 +5,13 @@ use hyper::{StatusCode, Uri};
 
 use crate::protocol::Redirect;
 
+/// The address of the same resource by HTTPS. `None`: it cannot be written as a header.
+pub(crate) fn to_https(host: &str, port: u16, uri: &Uri) -> Option<HeaderValue> {
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let path = uri.path_and_query().map_or("/", |it| it.as_str());
+    HeaderValue::try_from(format!("https://{host}{port}{path}")).ok()
+}
+
 /// A redirect that was checked.
 #[derive(Debug)]
 pub(crate) struct CompiledRedirect {
@@ -64,6 +71,13 @@ mod tests {
             let compiled = CompiledRedirect::compile(&redirect).unwrap();
             assert_eq!(compiled.location("shop.example", &asked.parse().unwrap()).unwrap(), wanted);
         }
+    }
+
+    #[test]
+    fn https_has_the_same_host_path_and_query() {
+        let location = |port, uri: &str| to_https("shop.example", port, &uri.parse().unwrap()).unwrap();
+        assert_eq!(location(443, "/a?b=c"), "https://shop.example/a?b=c");
+        assert_eq!(location(8443, "http://shop.example/a"), "https://shop.example:8443/a");
     }
 
     #[test]

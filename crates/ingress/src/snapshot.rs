@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Listener, RouteTable};
+use crate::protocol::{Certificate, Listener, RouteTable};
 
 /// Increase it when older programs can no longer read the file.
 const FORMAT: u32 = 1;
@@ -21,14 +21,11 @@ pub(crate) struct Snapshot {
     pub format: u32,
     pub listeners: Vec<Listener>,
     pub table: RouteTable,
-    /// Reserved for certificates; empty in this format.
-    #[serde(default)]
-    pub certificates: Vec<serde_json::Value>,
 }
 
 impl Snapshot {
     pub fn new(listeners: Vec<Listener>, table: RouteTable) -> Self {
-        Snapshot { format: FORMAT, listeners, table, certificates: Vec::new() }
+        Snapshot { format: FORMAT, listeners, table }
     }
 }
 
@@ -58,11 +55,38 @@ pub(crate) fn load(path: &Path) -> io::Result<LoadOutcome> {
     Ok(LoadOutcome::Unusable(renamed, reason))
 }
 
+/// The certificates are in a file of their own beside the snapshot, which is written with every table.
+pub(crate) fn certificates_path(snapshot: &Path) -> PathBuf {
+    snapshot.with_file_name("certificates.json")
+}
+
+/// The saved certificates. Returns none if the file cannot be read, because the controller sends them again.
+pub(crate) fn load_certificates(path: &Path) -> Vec<Certificate> {
+    let read = std::fs::read(path).and_then(|text| serde_json::from_slice(&text).map_err(io::Error::from));
+    match read {
+        Ok(certificates) => certificates,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            tracing::warn!(file = %path.display(), %error, "cannot read the saved certificates");
+            Vec::new()
+        }
+    }
+}
+
+/// Replaces the saved certificates, which only the owner can read.
+pub(crate) fn save_certificates(path: &Path, certificates: &[Certificate]) -> io::Result<()> {
+    replace(path, &certificates)
+}
+
 /// Replaces the snapshot and syncs it. On an error the previous snapshot is intact.
 pub(crate) fn save(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
+    replace(path, snapshot)
+}
+
+fn replace(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let temporary = path.with_extension("json.new");
-    let result = write(&temporary, snapshot).and_then(|()| std::fs::rename(&temporary, path));
+    let result = write(&temporary, content).and_then(|()| std::fs::rename(&temporary, path));
     if result.is_err() {
         // Best effort: the next save truncates the file.
         let _ = std::fs::remove_file(&temporary);
@@ -71,11 +95,11 @@ pub(crate) fn save(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
     std::fs::File::open(folder)?.sync_all()
 }
 
-fn write(path: &Path, snapshot: &Snapshot) -> io::Result<()> {
+fn write(path: &Path, content: &impl Serialize) -> io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     let mut writer = io::BufWriter::new(file);
-    serde_json::to_writer(&mut writer, snapshot)?;
+    serde_json::to_writer(&mut writer, content)?;
     writer.write_all(b"\n")?;
     writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
@@ -95,6 +119,25 @@ mod tests {
         save(&path, &snapshot).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(matches!(load(&path).unwrap(), LoadOutcome::Snapshot(loaded) if *loaded == snapshot));
+    }
+
+    #[test]
+    fn saved_certificates_are_loaded_again_and_only_the_owner_may_read_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = certificates_path(&folder.path().join("routes.json"));
+        assert_eq!(load_certificates(&path), []);
+        let certificate = Certificate {
+            names: vec!["shop.example".to_owned()],
+            chain: "chain".to_owned(),
+            key: "key".to_owned(),
+            minimum_tls_version: Some("1.3".to_owned()),
+            redirect_http: true,
+        };
+        save_certificates(&path, std::slice::from_ref(&certificate)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(load_certificates(&path), [certificate]);
+        std::fs::write(&path, "[{").unwrap();
+        assert_eq!(load_certificates(&path), []);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(crate) struct Table {
     /// Whether there is a rule of which the ingress serves files.
     pub has_files: bool,
     hosts: HashMap<Box<str>, Arc<App>>,
+    has_wildcards: bool,
 }
 
 #[derive(Debug)]
@@ -83,12 +84,13 @@ impl Table {
             let app = Arc::new(App::compile(routes, registry, &mut table.refused));
             table.has_files |= app.rules.iter().any(|rule| rule.files.is_some());
             for given in &routes.hosts {
-                let Some(name) = host::normal(given) else {
+                let Some(name) = host::normal_entry(given) else {
                     table.refuse(&app, format!("{given:?} is not a host name"));
                     continue;
                 };
                 let owner = owners.get(name.as_ref()).copied().unwrap_or(&app.id);
                 if owner == app.id {
+                    table.has_wildcards |= name.starts_with('*');
                     table.hosts.insert(name.into_owned().into_boxed_str(), Arc::clone(&app));
                 } else {
                     table.refuse(&app, format!("host {name} belongs to app {owner}; give it to one of the two"));
@@ -104,7 +106,13 @@ impl Table {
 
     /// `host` must be in normal form.
     pub fn app(&self, host: &str) -> Option<&Arc<App>> {
-        self.hosts.get(host)
+        if let Some(app) = self.hosts.get(host) {
+            return Some(app);
+        }
+        if !self.has_wildcards {
+            return None;
+        }
+        self.hosts.get(host::wildcard_for(host)?.as_str())
     }
 }
 
@@ -112,8 +120,8 @@ impl Table {
 fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str> {
     let mut owners: HashMap<String, &str> = HashMap::new();
     for app in &wanted.apps {
-        for name in app.hosts.iter().filter_map(|given| host::normal(given)) {
-            let is_current_owner = before.app(&name).is_some_and(|holder| holder.id == app.app);
+        for name in app.hosts.iter().filter_map(|given| host::normal_entry(given)) {
+            let is_current_owner = before.hosts.get(name.as_ref()).is_some_and(|holder| holder.id == app.app);
             if is_current_owner || !owners.contains_key(name.as_ref()) {
                 owners.insert(name.into_owned(), &app.app);
             }

@@ -42,7 +42,11 @@ pub(super) fn rules(
 pub(super) fn policy(spec: &AppSpec) -> AppPolicy {
     let maintenance = spec.maintenance.as_ref().filter(|it| it.enabled);
     let ingress = spec.ingress.as_ref();
+    let versions = spec.domains.iter().filter_map(|it| Some((it, it.minimum_tls_version.clone()?)));
+    let versions =
+        versions.flat_map(|(it, version)| it.host_names().into_iter().map(move |name| (name, version.clone())));
     AppPolicy {
+        minimum_tls_versions: versions.collect(),
         maintenance: maintenance.map(|it| Maintenance { page: it.offline_page_url.clone() }),
         error_page: ingress.and_then(|it| it.custom_error_page_url.clone()),
         request_header: ingress
@@ -163,9 +167,9 @@ mod tests {
         assert_eq!(policy_of("maintenance: {enabled: true, offline_page_url: 'https://x.example'}"), wanted);
         let text = "ingress: {custom_error_page_url: 'https://e.example', secure_header: {key: X-A, value: b}}";
         let wanted = AppPolicy {
-            maintenance: None,
             error_page: Some("https://e.example".to_owned()),
             request_header: Some(RequestHeader { name: "X-A".to_owned(), value: "b".to_owned() }),
+            ..AppPolicy::default()
         };
         assert_eq!(policy_of(text), wanted);
     }

@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+
+use super::refused_head::page_for;
 
 /// The state of a client's socket, shared with the tasks that serve it.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(crate) struct SocketState {
     closed: AtomicBool,
     /// The current request has a body that was not read to its end.
     unread: AtomicBool,
+    /// The last response may not have left the HTTP library's buffer.
+    unflushed: AtomicBool,
     wake: Notify,
 }
 
@@ -37,6 +42,7 @@ impl Default for SocketState {
             reset: AtomicBool::default(),
             closed: AtomicBool::default(),
             unread: AtomicBool::default(),
+            unflushed: AtomicBool::default(),
             wake: Notify::default(),
         }
     }
@@ -51,7 +57,13 @@ impl SocketState {
     /// The response was handed over.
     pub fn request_ended(&self) {
         let since = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(IN_REQUEST - 1);
+        self.unflushed.store(true, Relaxed);
         self.waiting_since.store(since, Relaxed);
+    }
+
+    /// Whether no byte of a response is left to write.
+    fn has_responded(&self) -> bool {
+        self.waiting_since.load(Relaxed) != IN_REQUEST && !self.unflushed.load(Relaxed)
     }
 
     /// Returns once the ingress has waited for a whole request head for `limit`. Costs nothing while requests arrive.
@@ -139,16 +151,37 @@ pub(super) struct ClientSocket<S: ClientStream> {
     watch: Arc<SocketState>,
     /// The ingress closed its side in order.
     shut: bool,
+    /// What is left of a page that replaces an answer of the HTTP library.
+    page: Option<Bytes>,
 }
 
 impl<S: ClientStream> ClientSocket<S> {
     pub fn new(stream: S, watch: &Arc<SocketState>) -> Self {
-        ClientSocket { stream, watch: Arc::clone(watch), shut: false }
+        ClientSocket { stream, watch: Arc::clone(watch), shut: false, page: None }
     }
 
     /// Whether the ingress closed its side in order.
     pub fn was_shut_down(&self) -> bool {
         self.shut
+    }
+
+    /// Writes the page that replaces the answer `given`, if it is one of the HTTP library to a head that it cannot read.
+    /// `None`: it is not.
+    fn poll_page(&mut self, cx: &mut Context<'_>, given: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.page.is_none() {
+            self.page = self.watch.has_responded().then(|| page_for(given)).flatten();
+        }
+        let page = self.page.as_mut()?;
+        while !page.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, page) {
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(count)) => page.advance(count),
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+        }
+        self.page = None;
+        Some(Poll::Ready(Ok(given.len())))
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -175,6 +208,9 @@ impl<S: ClientStream> AsyncRead for ClientSocket<S> {
 
 impl<S: ClientStream> AsyncWrite for ClientSocket<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(page) = self.poll_page(cx, buf) {
+            return page;
+        }
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.wrote(result)
     }
@@ -184,6 +220,11 @@ impl<S: ClientStream> AsyncWrite for ClientSocket<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [only] = bufs
+            && let Some(page) = self.poll_page(cx, only)
+        {
+            return page;
+        }
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.wrote(result)
     }
@@ -193,7 +234,11 @@ impl<S: ClientStream> AsyncWrite for ClientSocket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let result = Pin::new(&mut self.stream).poll_flush(cx);
+        if result.is_ready() && self.watch.waiting_since.load(Relaxed) != IN_REQUEST {
+            self.watch.unflushed.store(false, Relaxed);
+        }
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -24,6 +24,8 @@ pub(super) struct Connection {
     /// For the log. [`Self::origin`] is what applications see.
     pub peer: SocketAddr,
     pub origin: Origin,
+    /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
+    pub server_name: Option<Box<str>>,
     pub stop: CancellationToken,
     pub cut: CancellationToken,
     pub slot: Arc<ConnectionSlot>,
@@ -33,7 +35,8 @@ impl Connection {
     /// Serves HTTP/1.1 on an accepted stream until it ends: a TCP connection, or TLS on one.
     pub async fn serve<S: ClientStream>(self, stream: S) {
         let watch = Arc::new(SocketState::default());
-        let client = Client { origin: self.origin.clone(), socket: Arc::clone(&watch) };
+        let (origin, server_name) = (self.origin.clone(), self.server_name.clone());
+        let client = Client { origin, socket: Arc::clone(&watch), server_name };
         let io = TokioIo::new(ClientSocket::new(stream, &watch));
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
@@ -65,6 +68,9 @@ impl Connection {
                 biased;
                 result = &mut connection => {
                     let refused = result.as_ref().is_err_and(hyper::Error::is_parse);
+                    if refused {
+                        self.proxy.refusals.count("malformed-request");
+                    }
                     if let Err(error) = result {
                         tracing::debug!(peer = %self.peer, %error, "client connection ended");
                     }
@@ -137,9 +143,9 @@ enum Event {
 }
 
 /// While one of these exists, its connection serves a request.
-struct Busy {
-    _slot: BusyGuard,
-    socket: Arc<SocketState>,
+pub(super) struct Busy {
+    pub _slot: BusyGuard,
+    pub socket: Arc<SocketState>,
 }
 
 impl Drop for Busy {
@@ -149,9 +155,9 @@ impl Drop for Busy {
 }
 
 /// A response body. Its connection counts as busy while it exists.
-struct BusyBody<B> {
-    body: B,
-    _busy: Busy,
+pub(super) struct BusyBody<B> {
+    pub body: B,
+    pub _busy: Busy,
 }
 
 impl<B: Body + Unpin> Body for BusyBody<B> {

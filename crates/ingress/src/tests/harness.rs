@@ -20,10 +20,10 @@ use tokio_util::task::TaskTracker;
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{
-    AppPolicy, AppRoutes, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target, Upstream,
+    AppPolicy, AppRoutes, CertificateSet, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule,
+    Target, Upstream,
 };
 use crate::proxy::Proxy;
-use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 
@@ -73,7 +73,7 @@ pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
 pub struct TestProxy {
     pub routing: Arc<RoutingState>,
     pub proxy: Arc<Proxy>,
-    _listeners: Listeners,
+    listeners: Listeners,
     pub address: SocketAddr,
     pub cut: CancellationToken,
 }
@@ -83,16 +83,11 @@ impl TestProxy {
         let routing = RoutingState::start();
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy {
-            routing: Arc::clone(&routing),
-            limits: Arc::new(limits),
-            tunnels,
-            refusals: Refusals::default(),
-        });
+        let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels));
         let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
         assert_eq!(listeners.apply(&[http(([127, 0, 0, 1], 0))]).await, []);
         let address = listeners.bound()[0].address;
-        TestProxy { routing, proxy, _listeners: listeners, address, cut }
+        TestProxy { routing, proxy, listeners, address, cut }
     }
 
     /// Routes everything to these upstreams.
@@ -104,6 +99,14 @@ impl TestProxy {
 
     pub fn route(&self, version: u64, upstreams: &[(&str, SocketAddr)]) {
         self.routing.install(&table(version, vec![rule("/", Rewrite::Keep, upstreams)]));
+    }
+
+    /// Opens an HTTPS listener, and puts certificates in force.
+    pub async fn listen_with(&mut self, certificates: &CertificateSet) -> SocketAddr {
+        assert_eq!(self.proxy.certificates.install(certificates), [] as [String; 0]);
+        let https = Listener { address: ([127, 0, 0, 1], 0).into(), kind: ListenerKind::Https };
+        assert_eq!(self.listeners.apply(&[http(self.address), https]).await, []);
+        self.listeners.bound().into_iter().find(|it| it.kind == ListenerKind::Https).unwrap().address
     }
 
     pub fn counters(&self) -> Counters {

@@ -11,5 +11,6 @@ mod invalid_requests;
 mod previous_version;
 mod retry;
 mod routing;
+mod tls;
 mod unix_socket;
 mod upgrade;

@@ -143,6 +143,25 @@ async fn the_apps_header_replaces_a_clients_value() {
 }
 
 #[tokio::test]
+async fn an_applications_own_empty_400_stays_as_it_is() {
+    let app = application(|mut stream, _| async move {
+        use tokio::io::AsyncWriteExt;
+        while read_head(&mut stream).await.is_some() {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        }
+    })
+    .await;
+    let proxy = proxy(vec![rule("/", Rewrite::Keep, &[("web", app)])], AppPolicy::default()).await;
+    let mut stream = proxy.connect().await;
+    for _ in 0..2 {
+        use tokio::io::AsyncWriteExt;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.unwrap();
+        let (head, body) = read_answer(&mut stream).await;
+        assert!(status(&head) == 400 && body.is_empty() && !head.contains("x-boatyard-error"), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_rule_that_cannot_be_used_is_left_out_and_named() {
     let bad_regex = CorsPolicy { allow_origins: vec![OriginMatch::Regex("(".to_owned())], ..policy() };
     let unusable = Rule { cors: Some(bad_regex), ..rule("/api", Rewrite::Keep, &[]) };
@@ -160,7 +179,14 @@ async fn requests_that_no_app_gets_are_counted_by_reason() {
     {
         sent(&proxy, line, headers).await;
     }
+    for line in ["G@T /", "GET /a b", "GET /\u{1}"] {
+        let answer = sent(&proxy, line, "Host: shop\r\n").await;
+        assert!(status(&answer) == 400 && answer.contains("x-boatyard-error: malformed-request"), "{line}: {answer}");
+        assert!(answer.contains("cannot be read"), "{line}: {answer}");
+    }
+    until(|| proxy.proxy.refusals.read().get("malformed-request") == Some(&3)).await;
     let counted = proxy.proxy.refusals.read();
-    let wanted = [("bad-request".to_owned(), 1), ("no-such-host".to_owned(), 2)];
+    let wanted = [("bad-request", 1), ("malformed-request", 3), ("no-such-host", 2)];
+    let wanted = wanted.map(|(code, count)| (code.to_owned(), count));
     assert_eq!(counted, wanted.into_iter().collect());
 }
