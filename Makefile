@@ -17,7 +17,7 @@ help: ## show this help
 	@echo
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: ## check the compiler, the Docker engine, the local images, the ssh server and the browser (as root on Debian: install what is missing)
+setup: ## check the compiler, the Docker engine, the local images, the ssh server, the certificate authority and the browser (as root on Debian: install what is missing)
 	@scripts/setup
 
 demo: setup ## deploy, restart, rebuild and break a small app under load, and report the effect on its users
@@ -29,8 +29,10 @@ demo: setup ## deploy, restart, rebuild and break a small app under load, and re
 #
 # On a machine without a browser, the tests of the control panel fail. To let them skip: make test BOATYARD_REQUIRE_BROWSER=0
 # The same goes for the tests of repositories by ssh, without OpenSSH's server: make test BOATYARD_REQUIRE_SSHD=0
+# And for those of certificates, without Pebble: make test BOATYARD_REQUIRE_PEBBLE=0
 test: export BOATYARD_REQUIRE_BROWSER ?= 1
 test: export BOATYARD_REQUIRE_SSHD ?= 1
+test: export BOATYARD_REQUIRE_PEBBLE ?= 1
 test: setup ## run all tests, including those against the Docker engine
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -ex; \

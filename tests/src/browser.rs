@@ -117,6 +117,16 @@ impl Browser {
         Ok(Browser { driver })
     }
 
+    /// Ends the browser and starts it again with the same home directory.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.driver.restart_browser().await
+    }
+
+    /// The home directory of the browser.
+    pub fn home(&self) -> &std::path::Path {
+        self.driver.home()
+    }
+
     /// Opens a page in the current tab and waits until it is loaded.
     pub async fn go(&self, url: &str) -> Result<()> {
         let look = async || match self.post("url", json!({ "url": url })).await {

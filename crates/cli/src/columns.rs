@@ -69,6 +69,17 @@ pub const TOKENS: &[Column] = &[
     default_column("Expires", "Expires At", expiry),
 ];
 
+/// The certificates of host names.
+pub const CERTIFICATES: &[Column] = &[
+    default_column("Name", "Name", |it| text(it, "/name")),
+    default_column("App", "App", |it| text(it, "/app")),
+    default_column("Source", "Source", |it| text(it, "/source")),
+    default_column("State", "State", |it| text(it, "/state")),
+    default_column("Expires", "Expires At", |it| text(it, "/expires_at")),
+    default_column("NextAttempt", "Next Attempt", |it| text(it, "/next_attempt_at")),
+    default_column("Reason", "Reason", |it| text(it, "/reason")),
+];
+
 /// Logins for registries.
 pub const REGISTRIES: &[Column] = &[
     default_column("Host", "Host", |it| text(it, "/host")),

@@ -3,13 +3,14 @@
 //! In reading order:
 //! - [`args`]: commands and flags; [`completion`]: scripts for shells; [`exit`]: exit codes;
 //! - [`serve`], [`ingress`], [`down`]: commands for this host; [`spec`]: for app specs; [`mod@detect`] and [`dev`]: for
-//!   directories; [`apps`], [`registries`], [`sources`], [`tokens`], [`webhooks`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
+//!   directories; [`apps`], [`certificates`], [`registries`], [`sources`], [`tokens`], [`webhooks`], [`panel`] and [`unknown`]: over the API; [`auth`]: logs in;
 //! - [`config`]: the saved servers; [`discover`], [`tls`] and [`client`]: find the API and send requests to it;
 //! - [`watch`]: follows a deployment; [`columns`], [`table`], [`output`]: print results; [`secret_file`]: reads tokens and keys.
 
 mod apps;
 mod args;
 mod auth;
+mod certificates;
 mod client;
 mod columns;
 mod completion;
@@ -32,6 +33,7 @@ mod spec;
 mod table;
 mod tls;
 mod tokens;
+mod trust;
 mod unknown;
 mod watch;
 mod webhooks;
@@ -73,7 +75,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
     let Arguments { connection, command } = arguments;
     match command {
-        Command::Serve(options) => serve::run(options, connection.data_dir()?).await,
+        Command::Serve(options) => serve::run(*options, connection.data_dir()?).await,
         Command::Ingress => ingress::run(connection.data_dir()?).await,
         Command::Down(options) => down::down(options, &connection).await,
         Command::Uninstall(options) => down::uninstall(options, connection.data_dir()?).await,
@@ -82,6 +84,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
         Command::Spec(command) => spec::run(command, &connection).await,
         Command::Detect(options) => detect::run(options, &connection).await,
         Command::Dev(options) => dev::run(options, &connection).await,
+        Command::Certificates(command) => certificates::run(command, &connection).await,
+        Command::Trust { remove, only } => trust::run(remove, only, &connection.data_dir()?),
         Command::Registries(command) => registries::run(command, &connection).await,
         Command::Sources(command) => sources::run(command, &connection).await,
         Command::Tokens(command) => tokens::run(command, &connection).await,

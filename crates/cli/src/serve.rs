@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use api::Options;
 use controller::config::{Bases, limits};
-use controller::{Config, Controller, WebhookSettings};
+use controller::{AcmeSettings, Config, Controller, WebhookSettings};
 use data_dir::{DataDir, DataDirError, private_files};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +29,9 @@ use crate::tls;
 
 /// The shortest interval of `--poll`. Our choice: every look costs the host of the repository a request.
 const SHORTEST_POLL: Duration = Duration::from_secs(30);
+
+/// The directory of Let's Encrypt.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
 pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
     start_tracing();
@@ -228,6 +231,8 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
     let sources = sources.chain([Ok(DataDir::working_copies_of(data_dir))]);
     Ok(Config {
         http: options.http,
+        https: options.https,
+        acme: acme(&options)?,
         api,
         local_sources: sources.collect::<Result<_, _>>()?,
         allow_sources_from: options.allow_sources_from,
@@ -240,6 +245,24 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
         reach: options.reach,
         ..base_config(options.host, data_dir)?
     })
+}
+
+/// The authority for the domains of apps. An empty variable is one that is not set.
+fn acme(options: &Serve) -> anyhow::Result<Option<AcmeSettings>> {
+    let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|it| !it.is_empty()).map(str::to_owned);
+    let (email, directory) = (given(&options.acme_email), given(&options.acme_directory));
+    if email.is_none() && directory.is_none() {
+        return Ok(None);
+    }
+    let directory = directory.unwrap_or_else(|| LETS_ENCRYPT.to_owned());
+    if !directory.starts_with("https://") {
+        return Err(UsageError(format!("--acme-directory must begin with https://, not {directory:?}")).into());
+    }
+    let authority = options.acme_ca.as_ref().map(|file| {
+        tls::certificates(file).context("cannot use --acme-ca")?;
+        file.canonicalize().with_context(|| format!("cannot use --acme-ca {}", file.display()))
+    });
+    Ok(Some(AcmeSettings { directory, email, authority: authority.transpose()?, challenge: options.acme_challenge }))
 }
 
 /// The absolute path of a file with certificates. Errors: it cannot be read, or contains none.
@@ -274,6 +297,8 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         job_limit: limits::JOB,
         parallel_builds: 2,
         build_limit: limits::BUILD,
+        https: None,
+        acme: None,
         webhooks: None,
         poll: None,
     })
@@ -357,7 +382,7 @@ mod tests {
     fn options(line: &str) -> Serve {
         let words = ["boatyard", "serve"].into_iter().chain(line.split(' ').filter(|it| !it.is_empty()));
         match Arguments::try_parse_from(words).map(|it| it.command) {
-            Ok(Command::Serve(options)) => options,
+            Ok(Command::Serve(options)) => *options,
             other => panic!("{other:?}"),
         }
     }

@@ -11,12 +11,12 @@ use controller::ControlError;
 use controller::console::{Console, ConsoleRequest, ConsoleTarget};
 use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, CreatedWebhook,
-    DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage,
-    InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewSourceLogin, NewToken, NewWebhook,
-    Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView,
-    SlackWebhook, SourceHeadView, SourceLoginView, SourceSecret, SpecVersion, TokenView, TrafficSample, UpdateOptions,
-    WebhookAnswer, WebhookRequest, WebhookView,
+    AlertView, AppView, AuditEntry, Caller, CertificateView, ComponentHealthView, CreatedSession, CreatedToken,
+    CreatedWebhook, DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition,
+    InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewSourceLogin, NewToken,
+    NewWebhook, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions,
+    SessionView, SlackWebhook, SourceHeadView, SourceLoginView, SourceSecret, SpecVersion, TokenView, TrafficSample,
+    UpdateOptions, WebhookAnswer, WebhookRequest, WebhookView,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -500,6 +500,26 @@ impl Control for FakeControl {
         let revoked = revoked.ok_or_else(|| ControlError::NotFound(format!("no token {id_or_name:?}")))?;
         self.tokens.send_modify(|tokens| tokens.retain(|_, it| it.id != revoked.id));
         Ok(revoked)
+    }
+
+    async fn certificates(&self) -> Result<Vec<CertificateView>, ControlError> {
+        Ok(vec![samples::certificate("shop.example.com")])
+    }
+
+    async fn add_certificate(
+        &self,
+        name: &str,
+        chain: &str,
+        key: &str,
+        _: &Caller,
+    ) -> Result<CertificateView, ControlError> {
+        self.record(format!("add_certificate {name} {chain} {key}"))?;
+        Ok(samples::certificate(name))
+    }
+
+    async fn remove_certificate(&self, name: &str, _: &Caller) -> Result<CertificateView, ControlError> {
+        self.record(format!("remove_certificate {name}"))?;
+        Ok(samples::certificate(name))
     }
 
     async fn registry_logins(&self) -> Result<Vec<RegistryLoginView>, ControlError> {

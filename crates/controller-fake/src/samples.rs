@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use controller::view::{
-    Actor, AlertView, AppView, BuildPlanView, BuiltWith, CommitView, ComponentHealthView, Condition,
-    DatabaseConnectionView, Delivery, DeliveryApp, DeploymentKind, DeploymentView, DiskSpace, HostEngine, HostImage,
-    HostView, InstanceTransition, InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView,
-    RegistryLoginView, RollbackCheck, RolloutView, SourceHeadView, SourceLocation, SourceLoginView, SourceProtocol,
-    TokenApp, TokenScope, TokenView, TrafficSample, Transition, UsageSample, WebhookView,
+    Actor, AlertView, AppView, BuildPlanView, BuiltWith, CertificateSource, CertificateState, CertificateView,
+    CommitView, ComponentHealthView, Condition, DatabaseConnectionView, Delivery, DeliveryApp, DeploymentKind,
+    DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceTransition, InstanceUsage, InstanceView,
+    JobInvocationPhase, JobInvocationView, RegistryLoginView, RollbackCheck, RolloutView, SourceHeadView,
+    SourceLocation, SourceLoginView, SourceProtocol, TokenApp, TokenScope, TokenView, TrafficSample, Transition,
+    UsageSample, WebhookView,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
@@ -161,6 +162,8 @@ pub fn app(deployments: &[DeploymentView]) -> AppView {
         newest: deployments.iter().max_by_key(|it| it.number).cloned(),
         pinned: None,
         live_url: "http://shop.localhost:8080".into(),
+        default_url: "http://shop.localhost:8080".into(),
+        domains: Vec::new(),
         live_domain: "shop.localhost".into(),
         ready: 1,
         wanted: 2,
@@ -335,6 +338,20 @@ pub fn source_heads() -> Vec<SourceHeadView> {
         builds,
         problems: Vec::new(),
     }]
+}
+
+/// The certificate of a host name, from files of the operator.
+pub fn certificate(name: &str) -> CertificateView {
+    CertificateView {
+        name: name.to_owned(),
+        app: Some("shop".to_owned()),
+        source: Some(CertificateSource::OwnFiles),
+        names: vec![name.to_owned()],
+        expires: Some(Timestamp(0)),
+        state: CertificateState::Valid,
+        next_attempt: None,
+        reason: None,
+    }
 }
 
 /// A login for a registry.

@@ -17,6 +17,10 @@ pub struct Config {
     pub engine_socket: PathBuf,
     /// Address that the ingress listens on. Default `127.0.0.1:8080`.
     pub http: SocketAddr,
+    /// Address that the ingress listens on for HTTPS. Default: none.
+    pub https: Option<SocketAddr>,
+    /// The authority that certifies the domains of apps. Default: none.
+    pub acme: Option<AcmeSettings>,
     /// Address of the API, used for URLs in answers. Default `127.0.0.1:7080`.
     pub api: SocketAddr,
     /// Directories whose git repositories a spec may name by path or by file URL. Default: none.
@@ -48,6 +52,28 @@ pub struct Config {
     pub webhooks: Option<WebhookSettings>,
     /// The interval at which sources are looked up without a push. Default: never.
     pub poll: Option<Duration>,
+}
+
+/// A certificate authority that speaks ACME.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcmeSettings {
+    /// The address of its directory.
+    pub directory: String,
+    /// Where it may send warnings about certificates.
+    pub email: Option<String>,
+    /// A PEM file with the certificate of the authority that certifies the directory's server, in place of the system's.
+    pub authority: Option<PathBuf>,
+    /// How it checks that this host serves a name. `None`: attempts alternate.
+    pub challenge: Option<AcmeChallenge>,
+}
+
+/// A check by which an authority finds out whether a host serves a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AcmeChallenge {
+    /// A request by HTTP, to port 80.
+    Http01,
+    /// A TLS handshake, on port 443.
+    TlsAlpn01,
 }
 
 /// How deliveries to webhooks come in.

@@ -4,6 +4,7 @@ mod alerts;
 mod audit;
 mod audited;
 mod bandwidth;
+mod certificates;
 mod console;
 mod create;
 mod database_connections;
@@ -52,11 +53,12 @@ use crate::start::{self, ControllerState};
 use crate::supervise::supervise;
 use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, CreatedWebhook,
-    DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage,
-    InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery, Preview,
-    RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView,
-    SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest, WebhookView,
+    AlertView, AppView, AuditEntry, Caller, CertificateView, ComponentHealthView, CreatedSession, CreatedToken,
+    CreatedWebhook, DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition,
+    InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery,
+    Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
+    SourceHeadView, SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest,
+    WebhookView,
 };
 
 /// A running controller. Cheap to clone.
@@ -302,6 +304,22 @@ pub trait Control: Send + Sync + 'static {
     /// Revokes a token by id, or by name if no token has that id. It is not accepted from now on, and its log streams and
     /// consoles end.
     async fn revoke_token(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError>;
+
+    /// Returns the certificates of all host names of apps, and those that no app uses, by name.
+    async fn certificates(&self) -> Result<Vec<CertificateView>, ControlError>;
+
+    /// Adds a certificate of the operator for a host name, or replaces it. `chain` and `key` are in PEM format. Errors:
+    /// browsers could not use it.
+    async fn add_certificate(
+        &self,
+        name: &str,
+        chain: &str,
+        key: &str,
+        caller: &Caller,
+    ) -> Result<CertificateView, ControlError>;
+
+    /// Removes a certificate of the operator. Errors: there is none for this name.
+    async fn remove_certificate(&self, name: &str, caller: &Caller) -> Result<CertificateView, ControlError>;
 
     /// Returns the logins for registries of images, by host.
     async fn registry_logins(&self) -> Result<Vec<RegistryLoginView>, ControlError>;

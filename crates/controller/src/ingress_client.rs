@@ -22,8 +22,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use ingress::client::IngressEvent;
 use ingress::protocol::{
-    Address, AppPolicy, AppRoutes, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Status, Target,
-    Upstream,
+    Address, AppPolicy, AppRoutes, CertificateSet, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule,
+    Status, Target, Upstream,
 };
 use rollout::ids::AppId;
 use store::records::{IngressCounts, Served};
@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::certificates::HostName;
 use crate::config::WebhookSettings;
 use crate::fence::Fence;
 use crate::supervise::{Backoff, lock};
@@ -91,6 +92,7 @@ pub(crate) struct IngressClient {
 
 struct Shared {
     http: SocketAddr,
+    https: Option<SocketAddr>,
     connector: Box<dyn IngressConnector>,
     /// The newest routes of every app, by app id. At the start, those that the ingress has.
     parts: Mutex<BTreeMap<String, AppRoutes>>,
@@ -106,6 +108,10 @@ struct Shared {
     tallies: Mutex<Option<Tallies>>,
     control: Mutex<Option<Arc<dyn IngressConnection>>>,
     changes: watch::Sender<u64>,
+    /// Changes with every set of routes that an app submits.
+    tables: watch::Sender<u64>,
+    /// The certificates that the ingress has or gets next.
+    certificates: Mutex<Option<CertificateSet>>,
 }
 
 /// Request counts of one ingress process, by app and window.
@@ -127,6 +133,8 @@ pub(crate) struct RecordedApps<'a> {
 enum Work {
     /// Send the current table, and reply when the ingress acknowledges it.
     Send(oneshot::Sender<Result<(), String>>),
+    /// Send the current certificates, and reply when the ingress has them.
+    Certificates(oneshot::Sender<Result<(), String>>),
 }
 
 impl IngressClient {
@@ -134,7 +142,7 @@ impl IngressClient {
     /// ones. `own`: routes that belong to no app, and replace those of an earlier process. Errors: a sentence, for example
     /// that the ingress cannot listen on its address.
     pub async fn start(
-        http: SocketAddr,
+        (http, https): (SocketAddr, Option<SocketAddr>),
         connector: Box<dyn IngressConnector>,
         own: Option<AppRoutes>,
         apps: RecordedApps<'_>,
@@ -151,6 +159,7 @@ impl IngressClient {
         let unknown = of_apps.filter(|it| !on_record.contains(&AppId::from(it.as_str()))).cloned().collect();
         let shared = Arc::new(Shared {
             http,
+            https,
             connector,
             parts: Mutex::new(parts),
             unknown: Mutex::new(unknown),
@@ -160,6 +169,8 @@ impl IngressClient {
             tallies: Mutex::default(),
             control: Mutex::default(),
             changes: watch::channel(0).0,
+            tables: watch::channel(0).0,
+            certificates: Mutex::default(),
         });
         let task = ConnectionTask {
             fence,
@@ -178,6 +189,7 @@ impl IngressClient {
     pub async fn set(&self, part: AppRoutes) -> Result<(), String> {
         lock(&self.shared.unknown).remove(&part.app);
         lock(&self.shared.parts).insert(part.app.clone(), part);
+        self.shared.tables.send_modify(|ticks| *ticks += 1);
         let (reply, replied) = oneshot::channel();
         let gone = || "the controller is stopping".to_owned();
         self.work.send(Work::Send(reply)).await.map_err(|_| gone())?;
@@ -229,6 +241,46 @@ impl IngressClient {
         }
     }
 
+    /// Replaces the certificates. Returns when new connections get them. A new ingress process gets them, too. Errors: a
+    /// sentence.
+    pub async fn set_certificates(&self, certificates: CertificateSet) -> Result<(), String> {
+        {
+            let mut current = lock(&self.shared.certificates);
+            if current.as_ref() == Some(&certificates) {
+                return Ok(());
+            }
+            *current = Some(certificates);
+        }
+        let (reply, replied) = oneshot::channel();
+        let gone = || "the controller is stopping".to_owned();
+        self.work.send(Work::Certificates(reply)).await.map_err(|_| gone())?;
+        tokio::time::timeout(ACKNOWLEDGED_WITHIN, replied)
+            .await
+            .map_err(|_| format!("not acknowledged within {} s", ACKNOWLEDGED_WITHIN.as_secs()))?
+            .map_err(|_| gone())?
+    }
+
+    /// The host names that apps have, by name. The webhooks count as an app.
+    pub fn host_names(&self) -> Vec<HostName> {
+        let parts = lock(&self.shared.parts);
+        let mut names = BTreeMap::new();
+        for part in parts.values() {
+            for name in &part.hosts {
+                names.entry(name.clone()).or_insert_with(|| HostName {
+                    name: name.clone(),
+                    app: part.app.clone(),
+                    minimum_tls_version: part.policy.minimum_tls_versions.get(name).cloned(),
+                });
+            }
+        }
+        names.into_values().collect()
+    }
+
+    /// Ticks when an app submits routes.
+    pub fn tables(&self) -> watch::Receiver<u64> {
+        self.shared.tables.subscribe()
+    }
+
     /// Open requests of an upstream. Up to date once the ingress has acknowledged a table without the upstream.
     pub fn open(&self, upstream: &str) -> Open {
         lock(&self.shared.open).get(upstream).copied().unwrap_or_default()
@@ -268,7 +320,7 @@ impl IngressClient {
 
     /// The ports on which clients reach the ingress.
     pub fn ports(&self) -> PublicPorts {
-        PublicPorts { http: self.shared.http.port(), https: None }
+        PublicPorts { http: self.shared.http.port(), https: self.shared.https.map(|it| it.port()) }
     }
 
     /// The host name of an app: the app's name is its first label.
@@ -276,9 +328,21 @@ impl IngressClient {
         domain(app)
     }
 
-    /// The URL of an app, with the port of the ingress.
+    /// The URL under which an app always answers, with the port of the ingress.
     pub fn url(&self, app: &str) -> String {
         format!("http://{}", self.authority(app))
+    }
+
+    /// The URL of a host name of an app. Domains are reached by HTTPS if the ingress listens for it; the name that every
+    /// app has is not, because its certificate is trusted only where somebody has installed the local authority.
+    pub fn url_of_host(&self, app: &str, host: &str) -> String {
+        match self.shared.https.map(|it| it.port()) {
+            _ if host == self.domain(app) => self.url(app),
+            Some(443) => format!("https://{host}"),
+            Some(port) => format!("https://{host}:{port}"),
+            None if self.shared.http.port() == 80 => format!("http://{host}"),
+            None => format!("http://{host}:{}", self.shared.http.port()),
+        }
     }
 
     /// The `Host` header that a browser sends to an app.
@@ -458,15 +522,15 @@ impl ConnectionTask {
         if let Err(unsent) = self.send(control.as_ref(), Vec::new()).await {
             return unsent.into();
         }
+        // A new ingress process has at most those of its predecessor.
+        if let Err(unsent) = self.send_certificates(control.as_ref()).await {
+            return unsent.into();
+        }
         loop {
             tokio::select! {
                 work = self.inbox.recv() => {
-                    let Some(Work::Send(first)) = work else { return Ended::Idle };
-                    let mut callers = vec![first];
-                    while let Ok(Work::Send(next)) = self.inbox.try_recv() {
-                        callers.push(next);
-                    }
-                    if let Err(unsent) = self.send(control.as_ref(), callers).await {
+                    let Some(first) = work else { return Ended::Idle };
+                    if let Err(unsent) = self.work(control.as_ref(), first).await {
                         return unsent.into();
                     }
                 }
@@ -480,6 +544,38 @@ impl ConnectionTask {
                     }
                 },
             }
+        }
+    }
+
+    /// Does this and all work that waits: one table and one set of certificates are enough for all callers.
+    async fn work(&mut self, control: &dyn IngressConnection, first: Work) -> Result<(), Unsent> {
+        let (mut of_table, mut of_certificates) = (Vec::new(), Vec::new());
+        let waiting = std::iter::from_fn(|| self.inbox.try_recv().ok());
+        for work in [first].into_iter().chain(waiting) {
+            match work {
+                Work::Send(caller) => of_table.push(caller),
+                Work::Certificates(caller) => of_certificates.push(caller),
+            }
+        }
+        let sent = match of_table.is_empty() {
+            true => Ok(()),
+            false => self.send(control, of_table).await,
+        };
+        if of_certificates.is_empty() {
+            return sent;
+        }
+        let certified = self.send_certificates(control).await;
+        for caller in of_certificates {
+            drop(caller.send(certified.clone().map_err(Unsent::why)));
+        }
+        sent.and(certified)
+    }
+
+    async fn send_certificates(&self, control: &dyn IngressConnection) -> Result<(), Unsent> {
+        let certificates = lock(&self.shared.certificates).clone();
+        match certificates {
+            Some(certificates) => control.set_certificates(certificates).await,
+            None => Ok(()),
         }
     }
 

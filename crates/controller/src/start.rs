@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 
 use crate::app::{AppHandle, Shared};
 use crate::bandwidth::{self, Bandwidth};
+use crate::certificates::{self, Certificates};
 use crate::clock;
 use crate::config::Config;
 use crate::console::{Shells, end_leftover_shells};
@@ -76,7 +77,8 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
-    let connector = Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http });
+    let connector =
+        Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http, https: config.https });
     let (source, logins) = (source(&config, &directory), source_logins::lookup(store.clone()));
     let limits = BuildLimits { at_once: config.parallel_builds, time: config.build_limit };
     let image_builder = Arc::new(Builder::new(engine.clone(), source, logins, config.base_images.clone(), limits));
@@ -123,9 +125,9 @@ pub(crate) async fn take_over(
     }
     let being_deleted = being_deleted.into_iter().map(|it| it.id).collect();
     let recorded = RecordedApps { on_record: &on_record, removed: &deleted, being_deleted: &being_deleted };
-    let (http, stopped) = (config.http, stop.clone());
+    let (listeners, stopped) = ((config.http, config.https), stop.clone());
     let own = config.webhooks.as_ref().map(ingress_client::webhook_routes);
-    let ingress = IngressClient::start(http, connector, own, recorded, fence.clone(), stopped);
+    let ingress = IngressClient::start(listeners, connector, own, recorded, fence.clone(), stopped);
     let ingress = ingress.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         reach,
@@ -145,6 +147,7 @@ pub(crate) async fn take_over(
         engine,
         watch,
         ingress,
+        certificates: Certificates::default(),
         bandwidth: Bandwidth::default(),
         traffic: TrafficHistory::default(),
         usage: UsageHistory::default(),
@@ -158,6 +161,8 @@ pub(crate) async fn take_over(
     tokio::spawn(supervise("sweep", shared.stop.clone(), move || sweep(swept.clone())));
     let counted = shared.clone();
     tokio::spawn(supervise("bandwidth", shared.stop.clone(), move || bandwidth::watch(counted.clone())));
+    let certified = shared.clone();
+    tokio::spawn(supervise("certificates", shared.stop.clone(), move || certificates::watch(certified.clone())));
     let measured = shared.clone();
     tokio::spawn(supervise("traffic", shared.stop.clone(), move || traffic::watch(measured.clone())));
     let measured = shared.clone();

@@ -20,8 +20,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 /// Values that records contain and that callers get unchanged.
 pub use store::records::{
-    AUDIT_ROWS, Actor, AuditEntry, Delivery, DeliveryApp, Image, LastEnd, Served, SlackWebhook, TokenApp, TokenScope,
-    Transition, Unchanged,
+    AUDIT_ROWS, Actor, AuditEntry, CertificateSource, Delivery, DeliveryApp, Image, LastEnd, Served, SlackWebhook,
+    TokenApp, TokenScope, Transition, Unchanged,
 };
 use store::records::{Deployment, RollbackAction};
 
@@ -57,16 +57,48 @@ pub struct AppView {
     pub newest: Option<DeploymentView>,
     /// The rollback that waits for a commit or a revert. Until then the app takes no new deployment except restarts.
     pub pinned: Option<DeploymentView>,
-    /// The app's URL: `http://<app>.localhost:<port>`, with the port of the ingress.
+    /// The URL that every app has: `http://<app>.localhost:<port>`, with the port of the ingress.
+    pub default_url: String,
+    /// The URL of the PRIMARY domain, else `default_url`.
     pub live_url: String,
     /// The host name of `live_url`, without the port.
     pub live_domain: String,
+    /// The domains of the newest spec, in its order.
+    pub domains: Vec<DomainView>,
     /// How many instances of services and workers are ready.
     pub ready: usize,
     /// How many instances the active deployment wants.
     pub wanted: usize,
     /// Sentences: what the app waits for, with or without a deployment in progress.
     pub waiting: Vec<String>,
+}
+
+/// A domain of an app.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DomainView {
+    /// Stays the same while the app has the domain.
+    pub id: String,
+    /// The domain in the app's spec.
+    pub spec: Value,
+    /// Whether the domain can be used.
+    pub phase: DomainPhase,
+    /// Why it cannot be used yet.
+    pub reason: Option<String>,
+    /// When its certificate expires.
+    pub certificate_expires: Option<Timestamp>,
+}
+
+/// Whether a domain can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DomainPhase {
+    /// No deployment with it serves yet.
+    Pending,
+    /// It has no certificate yet.
+    Configuring,
+    /// It answers, and has a certificate if the ingress listens for HTTPS.
+    Active,
+    /// It has no certificate, and the last attempt to get one failed.
+    Error,
 }
 
 /// One deployment with what it waits for.
@@ -498,6 +530,42 @@ pub struct RegistryLoginView {
     pub username: String,
     /// When it was added or replaced.
     pub added: Timestamp,
+}
+
+/// The certificate of a host name, without its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateView {
+    /// The host name, or `*.` before one.
+    pub name: String,
+    /// The app that has the host name.
+    pub app: Option<String>,
+    /// Where the certificate comes from; `None` if there is none.
+    pub source: Option<CertificateSource>,
+    /// All names that the certificate is valid for.
+    pub names: Vec<String>,
+    /// When it expires.
+    pub expires: Option<Timestamp>,
+    /// Whether the name has one, and gets another.
+    pub state: CertificateState,
+    /// When it is renewed, or when the next attempt begins.
+    pub next_attempt: Option<Timestamp>,
+    /// Why the last attempt failed, or why there is no attempt.
+    pub reason: Option<String>,
+}
+
+/// Whether a host name has a certificate, and gets another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateState {
+    /// No app has the host name, or the ingress does not listen for HTTPS.
+    Unused,
+    /// A certificate is being ordered.
+    Ordering,
+    /// It is renewed in time.
+    Valid,
+    /// It is valid, but the last attempt to renew it failed.
+    RenewalFailed,
+    /// There is no valid certificate.
+    Failed,
 }
 
 /// A request for a token.

@@ -1,14 +1,12 @@
 //! The API over TLS: its certificate, which is renewed while the server runs, and the handshake.
 
-mod authority;
-
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
-use data_dir::DataDirError;
+use controller::certificates::authority::{self, Authority, AuthorityError, Issued};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -22,7 +20,6 @@ use tokio_rustls::server::TlsStream;
 use tracing::{info, warn};
 
 use crate::base_url::OutsideUrl;
-use authority::Authority;
 
 /// Time from the start of the connection to the end of the handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,18 +55,9 @@ pub enum TlsError {
         #[source]
         cause: rustls::Error,
     },
-    /// The files of the local authority cannot be read or written.
-    #[error("the certificate authority of the API cannot be used")]
-    Files(#[from] DataDirError),
-    /// A certificate cannot be issued, for example for a name with characters that certificates do not allow.
-    #[error("cannot issue a certificate for {names}")]
-    Issue {
-        /// The names, separated by commas.
-        names: String,
-        /// Why not.
-        #[source]
-        cause: rcgen::Error,
-    },
+    /// The local authority cannot be used.
+    #[error("the API gets no certificate of the local authority")]
+    Authority(#[from] AuthorityError),
     /// The issued certificate cannot be used.
     #[error("rustls refuses the issued certificate")]
     Refused(#[from] rustls::Error),
@@ -101,7 +89,7 @@ impl Tls {
     pub fn from_authority(directory: &Path, names: Vec<String>) -> Result<Self, TlsError> {
         let now = SystemTime::now();
         let authority = authority::load_or_create(directory, &names, now)?;
-        let first = authority.server_certificate(&names, now)?;
+        let first = issue(&authority, &names, now)?;
         let file = authority::certificate_file(directory);
         Self::new(first, Source::Authority { authority: Box::new(authority), names, file })
     }
@@ -143,7 +131,7 @@ impl Tls {
         let renewed = match &self.source {
             Source::Files { certificate, key } => read_files(certificate, key),
             Source::Authority { .. } if !self.current.is_due(now) => return,
-            Source::Authority { authority, names, .. } => authority.server_certificate(names, now),
+            Source::Authority { authority, names, .. } => issue(authority, names, now),
         };
         match renewed {
             Ok(certificate) => {
@@ -210,6 +198,15 @@ impl ResolvesServerCert for CurrentCertificate {
     }
 }
 
+fn issue(authority: &Authority, names: &[String], now: SystemTime) -> Result<Certificate, TlsError> {
+    let Issued { chain, key, renew_at } = authority.issue(names, now)?;
+    let unreadable = |_| rustls::Error::General("the issued certificate is not in PEM format".to_owned());
+    let certificate = CertificateDer::from_pem_slice(chain.as_bytes()).map_err(unreadable)?;
+    let private = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(unreadable)?;
+    let key = CertifiedKey::from_der(vec![certificate], private, &provider())?;
+    Ok(Certificate { key: Arc::new(key), renew_at: Some(renew_at) })
+}
+
 fn read_files(certificate: &Path, key: &Path) -> Result<Certificate, TlsError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
@@ -229,11 +226,6 @@ fn read_files(certificate: &Path, key: &Path) -> Result<Certificate, TlsError> {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
-}
-
-/// Whether the name is an IP address.
-fn address(name: &str) -> Option<IpAddr> {
-    name.parse().ok()
 }
 
 #[cfg(test)]

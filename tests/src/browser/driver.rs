@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -94,6 +94,17 @@ impl Driver {
         let pid = opened["capabilities"]["goog:processID"].as_i64().and_then(|pid| i32::try_from(pid).ok());
         self.browser = pid.and_then(Pid::from_raw);
         Ok(())
+    }
+
+    /// Ends the browser, and starts another one in the same home directory.
+    pub async fn restart_browser(&mut self) -> Result<()> {
+        self.send("DELETE", &format!("/session/{}", self.session), None).await?;
+        self.open_session().await
+    }
+
+    /// The home directory of the browser.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Sends a command of the session, and returns its result.

@@ -2,7 +2,7 @@
 
 use app_spec::Parsed;
 use chrono::{DateTime, Utc};
-use controller::view::{AppView, DeploymentView, Preview};
+use controller::view::{AppView, DeploymentView, DomainPhase, DomainView, Preview};
 use present::rfc3339;
 use serde_json::{Value, json};
 use web::view::{app_details, time};
@@ -34,7 +34,7 @@ pub(crate) fn app(view: &AppView, installation: &str, pending: PendingDeployment
         .set("owner_uuid", owner_id(installation))
         .set("project_id", project_id(installation))
         .set("spec", view.spec.clone())
-        .set("default_ingress", view.live_url.as_str())
+        .set("default_ingress", view.default_url.as_str())
         .maybe("live_url", url(live))
         .maybe("live_url_base", url(live))
         .maybe("live_domain", live.then(|| view.live_domain.clone()))
@@ -46,9 +46,28 @@ pub(crate) fn app(view: &AppView, installation: &str, pending: PendingDeployment
         .maybe("pinned_deployment", view.pinned.as_ref().map(within_app))
         .maybe("last_deployment_created_at", view.newest.as_ref().and_then(|it| time(it.created)).map(rfc3339))
         .maybe("last_deployment_active_at", view.active.as_ref().and_then(active_since).map(rfc3339))
+        .maybe("domains", (!view.domains.is_empty()).then(|| view.domains.iter().map(domain).collect::<Vec<_>>()))
         .set("region", region())
         .set("tier_slug", "basic")
         .serialized("boatyard", &app_details(view))
+        .build()
+}
+
+fn domain(view: &DomainView) -> Value {
+    let (phase, step) = match view.phase {
+        DomainPhase::Pending => ("PENDING", "PENDING"),
+        DomainPhase::Configuring => ("CONFIGURING", "RUNNING"),
+        DomainPhase::Active => ("ACTIVE", "SUCCESS"),
+        DomainPhase::Error => ("ERROR", "ERROR"),
+    };
+    let reason = view.reason.as_ref().map(|message| json!({ "code": "certificate", "message": message }));
+    let step = Object::new().set("name", "ensure-certificate").set("status", step).maybe("reason", reason).build();
+    Object::new()
+        .set("id", view.id.as_str())
+        .set("spec", view.spec.clone())
+        .set("phase", phase)
+        .set("progress", json!({ "steps": [step] }))
+        .maybe("certificate_expires_at", view.certificate_expires.and_then(time).map(rfc3339))
         .build()
 }
 

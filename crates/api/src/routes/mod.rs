@@ -6,6 +6,7 @@ mod apps;
 mod audit;
 mod boatyard;
 mod catalog;
+mod certificates;
 mod console;
 mod databases;
 mod deployments;
@@ -162,6 +163,14 @@ pub(crate) fn table() -> Vec<Route> {
             "/v2/boatyard/unknown/{app}",
             Needs::AdminWrite("delete unknown"),
             delete(boatyard::delete_unknown),
+        ),
+        route("GET", "/v2/boatyard/certificates", Needs::AdminRead, get(certificates::list)),
+        route("POST", "/v2/boatyard/certificates", Needs::AdminWrite("add certificate"), post(certificates::add)),
+        route(
+            "DELETE",
+            "/v2/boatyard/certificates/{name}",
+            Needs::AdminWrite("remove certificate"),
+            delete(certificates::remove),
         ),
         route("GET", "/v2/boatyard/registries", Needs::AdminRead, get(registries::list)),
         route("POST", "/v2/boatyard/registries", Needs::AdminWrite("add registry login"), post(registries::add)),

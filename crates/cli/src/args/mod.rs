@@ -2,6 +2,7 @@
 
 mod apps;
 mod auth;
+mod certificates;
 mod detect;
 mod dev;
 #[cfg(test)]
@@ -20,12 +21,13 @@ use anyhow::Context;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use controller::{NetworkPool, Reach, ReachChoice, SpecialNetwork};
+use controller::{AcmeChallenge, NetworkPool, Reach, ReachChoice, SpecialNetwork};
 
 #[cfg(test)]
 pub use apps::LogType;
 pub use apps::{Apps, DeployArgs, EventType, InstanceSizes, LogSource, Tiers, WaitArgs};
 pub use auth::{Auth, Shell};
+pub use certificates::Certificates;
 pub use detect::{Detect, DetectKind};
 pub use dev::Dev;
 pub use registries::Registries;
@@ -167,7 +169,7 @@ impl Connection {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the controller and the API, and start the ingress if it is not running
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Run the ingress. `serve` starts it, and it keeps running after `serve` exits
     Ingress,
     /// Stop the ingress, and with --apps also all apps. Records and volumes are kept
@@ -187,6 +189,20 @@ pub enum Command {
     Detect(Detect),
     /// Run a directory as it is, uncommitted changes included, as an app on this host
     Dev(Dev),
+    /// List the certificates of apps' host names, and add and remove your own
+    #[command(subcommand, visible_alias = "certs")]
+    Certificates(Certificates),
+    /// Make the system and browsers of this host trust the local certificate authority
+    ///
+    /// It certifies the names of apps below localhost, and other local names, and can certify no others.
+    Trust {
+        /// Remove it from where this command has added it
+        #[arg(long)]
+        remove: bool,
+        /// Change only the store of the system, or only those of browsers
+        #[arg(long, value_name = "STORE")]
+        only: Option<TrustStore>,
+    },
     /// Add, list and remove logins for registries of images
     #[command(subcommand, visible_alias = "registry")]
     Registries(Registries),
@@ -265,6 +281,22 @@ pub struct Serve {
     /// Address for the traffic of apps
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,
+    /// Address for the traffic of apps by HTTPS [default: none]
+    #[arg(long, value_name = "ADDR", env = "BOATYARD_HTTPS")]
+    pub https: Option<SocketAddr>,
+    /// Get certificates for the domains of apps from Let's Encrypt, whose terms of service you accept with it. It may send
+    /// warnings to this address
+    #[arg(long, value_name = "EMAIL", env = "BOATYARD_ACME_EMAIL", requires = "https")]
+    pub acme_email: Option<String>,
+    /// Get certificates from another authority, by the address of its ACME directory
+    #[arg(long, value_name = "URL", env = "BOATYARD_ACME_DIRECTORY", requires = "https")]
+    pub acme_directory: Option<String>,
+    /// Certificate of the authority that certifies the server of --acme-directory, in PEM format [default: the system's]
+    #[arg(long, value_name = "FILE", requires = "acme_directory")]
+    pub acme_ca: Option<PathBuf>,
+    /// How the authority checks that a domain leads here: http-01 by port 80, tls-alpn-01 by port 443 [default: in turns]
+    #[arg(long, value_name = "CHALLENGE", value_parser = acme_challenge)]
+    pub acme_challenge: Option<AcmeChallenge>,
     /// Host name under which hosts of repositories report pushes, such as hooks.example.com. It must lead to the address for
     /// the traffic of apps [default: webhooks are not accepted]
     #[arg(long, value_name = "HOST", env = "BOATYARD_WEBHOOK_HOST")]
@@ -382,6 +414,21 @@ impl OutputFormat {
     }
 }
 
+/// Where certificate authorities are trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TrustStore {
+    System,
+    Browsers,
+}
+
+fn acme_challenge(text: &str) -> Result<AcmeChallenge, String> {
+    match text {
+        "http-01" => Ok(AcmeChallenge::Http01),
+        "tls-alpn-01" => Ok(AcmeChallenge::TlsAlpn01),
+        _ => Err("must be http-01 or tls-alpn-01".into()),
+    }
+}
+
 fn database_image(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((engine, image)) if !engine.is_empty() && !image.is_empty() => Ok((engine.to_owned(), image.to_owned())),
@@ -433,7 +480,7 @@ mod tests {
         let words = ["boatyard"].into_iter().chain(line.split(' '));
         let matches = Arguments::command().try_get_matches_from(words).map_err(|error| error.to_string())?;
         match Arguments::from(&matches).map(|it| it.command) {
-            Ok(Command::Serve(options)) => Ok(options),
+            Ok(Command::Serve(options)) => Ok(*options),
             other => panic!("{line}: {other:?}"),
         }
     }

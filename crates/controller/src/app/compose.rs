@@ -39,7 +39,7 @@ pub(crate) fn compose(
     let resolved = resolve_targets(&ResolveInput {
         app: &app.id,
         spec,
-        facts: &facts(shared, app, &databases, images),
+        facts: &facts(shared, app, spec, &databases, images),
         images: &images.iter().map(|(name, image)| (name.clone(), image.id.clone())).collect(),
         request,
         active: state.targets_in_force(),
@@ -82,18 +82,30 @@ fn revisions<'a>(state: &'a AppState, deployment: &Deployment) -> Vec<&'a Revisi
 }
 
 /// The values that references in the variables of a build may name.
-pub(super) fn build_facts(shared: &Shared, app: &App, commits: &BTreeMap<ComponentName, String>) -> Facts {
+pub(super) fn build_facts(
+    shared: &Shared,
+    app: &App,
+    spec: &AppSpec,
+    commits: &BTreeMap<ComponentName, String>,
+) -> Facts {
     let commits = commits.iter().map(|(name, commit)| (name.to_string(), commit.clone())).collect();
-    Facts { commits, ..facts(shared, app, &[], &BTreeMap::new()) }
+    Facts { commits, ..facts(shared, app, spec, &[], &BTreeMap::new()) }
 }
 
 /// The values that references in the spec may name.
-fn facts(shared: &Shared, app: &App, databases: &[Database], images: &BTreeMap<ComponentName, Image>) -> Facts {
+fn facts(
+    shared: &Shared,
+    app: &App,
+    spec: &AppSpec,
+    databases: &[Database],
+    images: &BTreeMap<ComponentName, Image>,
+) -> Facts {
+    let app_domain = spec.primary_domain().unwrap_or_else(|| shared.ingress.domain(&app.name));
     let commit = |(name, image): (&ComponentName, &Image)| Some((name.to_string(), image.commit.clone()?));
     Facts {
         app_id: app.id.to_string(),
-        app_url: shared.ingress.url(&app.name),
-        app_domain: shared.ingress.domain(&app.name),
+        app_url: shared.ingress.url_of_host(&app.name, &app_domain),
+        app_domain,
         databases: databases.iter().map(|it| (it.name.to_string(), connection(it))).collect(),
         commits: images.iter().filter_map(commit).collect(),
     }

@@ -318,7 +318,8 @@ fn recipe(
     let dockerfile = fields.dockerfile_path();
     let selection =
         Selection::parse(Some(&fields.source_dir()), dockerfile.as_deref()).map_err(|error| error.to_string())?;
-    let variables = build_variables(spec, component, &build_facts(&cx.shared, &cx.records.app, &deployment.commits));
+    let variables =
+        build_variables(spec, component, &build_facts(&cx.shared, &cx.records.app, spec, &deployment.commits));
     let repository = cx.shared.names.repository(&cx.records.app.id, component);
     let cache_scope = match cx.records.app.build_caches {
         0 => repository.clone(),

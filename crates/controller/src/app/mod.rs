@@ -67,6 +67,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, info_span};
 
 use crate::bandwidth::Bandwidth;
+use crate::certificates::Certificates;
 use crate::config::{Config, Reach};
 use crate::engine_watch::EngineWatch;
 use crate::error::ControlError;
@@ -105,6 +106,7 @@ pub(crate) struct Shared {
     pub engine: Arc<dyn Engine>,
     pub watch: EngineWatch,
     pub ingress: IngressClient,
+    pub certificates: Certificates,
     pub bandwidth: Bandwidth,
     pub traffic: TrafficHistory,
     pub usage: UsageHistory,

@@ -18,6 +18,7 @@ use super::newer;
 use super::observe::Snapshot;
 use super::records::Records;
 use super::{STORE_PAUSE, Shared, route_rules, site_files};
+use crate::domains;
 use crate::engine_watch::EngineView;
 
 /// What the ingress should route.
@@ -140,9 +141,10 @@ impl Routing {
     fn part(&self, records: &Records, engine: &EngineView, routes: &Routes, rules: Option<&Deployment>) -> AppRoutes {
         let app = &records.app;
         let upstreams = |component: &str| self.upstreams(records, engine, routes, component);
-        let hosts = if app.deleting { Vec::new() } else { vec![self.shared.ingress.domain(&app.name)] };
+        let mut hosts = if app.deleting { Vec::new() } else { vec![self.shared.ingress.domain(&app.name)] };
         let (rules, policy) = match rules.filter(|_| !app.deleting).map(|it| (it, records.spec_of(it))) {
             Some((deployment, Some(spec))) => {
+                hosts = domains::host_names(&app.name, &spec);
                 let ports = self.shared.ingress.ports();
                 let target = |component: &str| match site_files::serving(
                     &self.shared.sites,
@@ -159,7 +161,13 @@ impl Routing {
             // This version cannot read the spec that serves, so the ingress keeps its current rules.
             Some((_, None)) => {
                 let present = self.shared.ingress.part(app.id.as_str());
-                let (mut present, policy) = present.map(|it| (it.rules, it.policy)).unwrap_or_default();
+                let (mut present, policy) = match present {
+                    Some(present) => {
+                        hosts = present.hosts;
+                        (present.rules, present.policy)
+                    }
+                    None => Default::default(),
+                };
                 for Rule { component, target, .. } in &mut present {
                     if let Target::Instances { upstreams: routed } = target {
                         *routed = upstreams(component);

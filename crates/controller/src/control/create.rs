@@ -11,6 +11,7 @@ use super::Controller;
 use crate::Control;
 use crate::app::{AppCommand, AppHandle, DeployRequest};
 use crate::clock;
+use crate::domains;
 use crate::error::ControlError;
 use crate::network;
 use crate::specs::{NeedsValues, Specs};
@@ -27,6 +28,7 @@ impl Controller {
         // Checked before missing values: if the app exists, it may already have them, and the taken name is the useful
         // error.
         self.check_name_is_free(&spec.name).await?;
+        domains::check_free(&self.0.shared, None, &spec).await?;
         let id = AppId::new(Uuid::new_v4().to_string());
         let specs = Specs::of(&id, &self.0.shared.sealer);
         let (spec, needed) = specs.complete(spec, None);
@@ -55,6 +57,7 @@ impl Controller {
             return self.app(&app).await;
         }
         self.check_name_is_free(&spec.name).await?;
+        domains::check_free(shared, None, spec).await?;
         let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
         let request = DeployRequest {
@@ -175,6 +178,7 @@ impl Controller {
                 "an app keeps its name: this one is {old}, the spec says {new}"
             )));
         }
+        domains::check_free(&self.0.shared, Some(app), &spec).await?;
         let specs = Specs::of(app, &self.0.shared.sealer);
         let before = specs.open(&record.spec);
         Ok(specs.complete(spec, before.as_ref()))

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use super::Controller;
 use super::inspections::Age;
 use crate::app::{AppCommand, AppHandle, DeployRequest, Waits};
+use crate::domains;
 use crate::error::ControlError;
 use crate::specs::Specs;
 use crate::view::{AppView, DeploymentView, InstanceView};
@@ -171,15 +172,19 @@ impl Controller {
         let (app, deployments, ingress) = (&state.app, &state.deployments, &self.0.shared.ingress);
         let find = |wanted: &dyn Fn(&Deployment) -> bool| deployments.iter().find(|it| wanted(it));
         let under_way = |it: &Deployment| !it.stage.is_ended() && it.stage != Stage::Pending;
+        let active = find(&|it| Some(&it.id) == app.active.as_ref());
+        let shown = domains::shown_host(&app.name, active.map_or(&app.spec, |it| &it.spec));
         let view = |it: Option<&Deployment>| it.map(|it| DeploymentView::new(it.clone(), &waits));
         AppView {
-            active: view(find(&|it| Some(&it.id) == app.active.as_ref())),
+            active: view(active),
             in_progress: view(find(&|it| it.stage.rolls()).or_else(|| find(&under_way))),
             pending: view(find(&|it| it.stage == Stage::Pending)),
             newest: view(deployments.iter().max_by_key(|it| it.number)),
             pinned: view(find(&|it| Some(&it.id) == app.pinned.as_ref())),
-            live_url: ingress.url(&app.name),
-            live_domain: ingress.domain(&app.name),
+            default_url: ingress.url(&app.name),
+            live_url: ingress.url_of_host(&app.name, &shown),
+            live_domain: shown,
+            domains: domains::views(&self.0.shared, &app.id, &app.spec).await,
             ready: state.instances.iter().filter(|it| it.phase == InstancePhase::Ready).count(),
             wanted: state.targets_in_force().iter().map(|it| it.count as usize).sum(),
             waiting: waits.app.clone(),

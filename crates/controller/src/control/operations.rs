@@ -19,11 +19,12 @@ use crate::error::{ControlError, closest};
 use crate::logs::{LogLines, Logs};
 use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
-    AlertView, AppView, AuditEntry, Caller, ComponentHealthView, CreatedSession, CreatedToken, CreatedWebhook,
-    DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition, InstanceUsage,
-    InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery, Preview,
-    RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook, SourceHeadView,
-    SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest, WebhookView,
+    AlertView, AppView, AuditEntry, Caller, CertificateView, ComponentHealthView, CreatedSession, CreatedToken,
+    CreatedWebhook, DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition,
+    InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery,
+    Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
+    SourceHeadView, SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest,
+    WebhookView,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -391,6 +392,24 @@ impl Control for Controller {
 
     async fn revoke_token(&self, id_or_name: &str, caller: &Caller) -> Result<TokenView, ControlError> {
         self.revoke(id_or_name, caller).await
+    }
+
+    async fn certificates(&self) -> Result<Vec<CertificateView>, ControlError> {
+        self.list_certificates().await
+    }
+
+    async fn add_certificate(
+        &self,
+        name: &str,
+        chain: &str,
+        key: &str,
+        caller: &Caller,
+    ) -> Result<CertificateView, ControlError> {
+        self.put_certificate(name, chain, key, caller).await
+    }
+
+    async fn remove_certificate(&self, name: &str, caller: &Caller) -> Result<CertificateView, ControlError> {
+        self.delete_certificate(name, caller).await
     }
 
     async fn registry_logins(&self) -> Result<Vec<RegistryLoginView>, ControlError> {

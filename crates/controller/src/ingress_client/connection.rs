@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ingress::client::{ClientError, ControlClient, IngressEvent};
-use ingress::protocol::{Listener, ListenerKind, RouteTable, Status};
+use ingress::protocol::{CertificateSet, Listener, ListenerKind, PROTOCOL_VERSION, RouteTable, Status};
 use tokio::sync::broadcast;
 use tracing::info;
 
@@ -57,6 +57,8 @@ impl From<ClientError> for Unsent {
 pub(crate) trait IngressConnection: Send + Sync {
     /// Sends a table. Returns when no new request can use an older one.
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent>;
+    /// Replaces all certificates. Returns when new connections get them.
+    async fn set_certificates(&self, certificates: CertificateSet) -> Result<(), Unsent>;
     /// The table in force, open requests and request counts.
     async fn status(&self) -> Result<Status, String>;
     /// Stops the ingress; open requests get `drain` to end. Returns when the process is gone.
@@ -70,6 +72,7 @@ pub(crate) struct IngressProcess {
     pub program: PathBuf,
     pub data_dir: PathBuf,
     pub http: SocketAddr,
+    pub https: Option<SocketAddr>,
 }
 
 #[async_trait]
@@ -114,9 +117,16 @@ impl IngressProcess {
             let launched = ingress::launch::ensure_running(&self.program, &args, &self.data_dir, &log).await;
             launched.map_err(|error| error.to_string())
         };
-        let listeners = vec![Listener { address: self.http, kind: ListenerKind::Http }];
+        let http = Listener { address: self.http, kind: ListenerKind::Http };
+        let https = self.https.map(|address| Listener { address, kind: ListenerKind::Https });
+        let listeners: Vec<Listener> = [http.clone()].into_iter().chain(https).collect();
         let mut control = running().await?;
         let mut answer = control.hello(listeners.clone()).await;
+        if self.https.is_some() && matches!(answer, Err(ClientError::Refused { .. })) {
+            // An ingress that is older than HTTPS does not understand the listener. This hello takes charge of it.
+            control.hello(vec![http]).await.map_err(|error| error.to_string())?;
+            answer = Err(ClientError::ProtocolMismatch { protocol: PROTOCOL_VERSION });
+        }
         if let Err(ClientError::ProtocolMismatch { protocol }) = answer {
             info!(protocol, "the running ingress has another version; replacing it");
             // The hello took charge although the versions differ.
@@ -129,8 +139,12 @@ impl IngressProcess {
             return Ok(Opened { connection: Arc::new(control), table: welcome.table });
         };
         let (address, reason) = (refused.listener.address, &refused.reason);
+        let option = match refused.listener.kind {
+            ListenerKind::Http => "--http",
+            ListenerKind::Https => "--https",
+        };
         let sentence = |kept: &str| {
-            format!("the ingress cannot listen on {address}: {reason}{kept}. Choose another address with --http")
+            format!("the ingress cannot listen on {address}: {reason}{kept}. Choose another address with {option}")
         };
         if !welcome.status.listeners.is_empty() {
             return Err(Closed::Other(sentence("; what was open before stays open")));
@@ -149,6 +163,10 @@ const REPLACED_WITHIN: Duration = Duration::from_secs(10);
 impl IngressConnection for ControlClient {
     async fn set_table(&self, table: RouteTable) -> Result<(), Unsent> {
         Ok(ControlClient::set_table(self, table).await.map(drop)?)
+    }
+
+    async fn set_certificates(&self, certificates: CertificateSet) -> Result<(), Unsent> {
+        Ok(ControlClient::set_certificates(self, certificates).await?)
     }
 
     async fn status(&self) -> Result<Status, String> {

@@ -343,6 +343,8 @@ impl TestCluster {
 
     fn config(&self) -> Config {
         Config {
+            https: None,
+            acme: None,
             data_dir: self.dir.path().join("data"),
             engine_socket: "unused".into(),
             http: ([127, 0, 0, 1], 8080).into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine_fake::FakeEngine;
 use ingress::client::IngressEvent;
-use ingress::protocol::{Counters, Open, RouteTable, Status};
+use ingress::protocol::{CertificateSet, Counters, Open, RouteTable, Status};
 use rollout::ids::AppId;
 use tokio::sync::{broadcast, watch};
 
@@ -51,6 +51,7 @@ struct State {
     /// Bytes that the current process has sent, by app.
     sent_bytes: BTreeMap<String, u64>,
     deaths: usize,
+    certificates: CertificateSet,
 }
 
 impl MemoryIngress {
@@ -208,6 +209,11 @@ impl IngressConnection for MemoryIngress {
         self.take(table)?;
         // Cannot fail: the sender lives in `self`.
         let _ = self.silent.subscribe().wait_for(|silent| !silent).await;
+        Ok(())
+    }
+
+    async fn set_certificates(&self, certificates: CertificateSet) -> Result<(), Unsent> {
+        self.state().certificates = certificates;
         Ok(())
     }
 

@@ -49,7 +49,7 @@ async fn client_after(
     let http = ([127, 0, 0, 1], 8080).into();
     let stop = fence.lost().child_token();
     let client = IngressClient::start(
-        http,
+        (http, None),
         Box::new(ingress.clone()),
         own,
         RecordedApps { on_record: &on_record, removed: &deleted, being_deleted: &BTreeSet::new() },

@@ -39,7 +39,7 @@ fn an_authority_stays_until_it_cannot_certify_the_servers_names_for_a_year() {
     assert_eq!(started(&tls, &names(None), now + DAY * 3000), first, "eight years later");
     assert_eq!(started(&tls, &names(None), now - DAY * 3000), first, "the clock is wrong");
 
-    let outside = names(Some("https://api.example.test"));
+    let outside = names(Some("https://api.example.com"));
     let second = started(&tls, &outside, now);
     assert_ne!(second, first, "the first one must not certify the outside name");
     assert_eq!(started(&tls, &outside, now), second);
@@ -69,7 +69,12 @@ fn a_key_that_others_can_read_is_refused() {
     let key = directory.path().join("authority.key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).expect("the test owns the file");
     let error = Tls::from_authority(directory.path(), names(None)).map(|_| ()).expect_err("refused");
-    let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    let mut cause = String::new();
+    let mut next = std::error::Error::source(&error);
+    while let Some(error) = next {
+        cause += &error.to_string();
+        next = error.source();
+    }
     assert!(cause.contains("chmod 600"), "{error}: {cause}");
 }
 
