@@ -63,7 +63,9 @@ mod usage;
 pub mod view;
 mod webhooks;
 
-pub use config::{AcmeChallenge, AcmeSettings, Config, NetworkPool, Reach, ReachChoice, SpecialNetwork, WebhookSettings};
+pub use config::{
+    AcmeChallenge, AcmeSettings, Config, NetworkPool, Reach, ReachChoice, SpecialNetwork, WebhookSettings,
+};
 pub use control::{Control, Controller, LogLines};
 pub use derived_id::derived_id;
 pub use error::{ControlError, StartError};

@@ -149,6 +149,7 @@ impl Extraction {
             command: Some(vec!["/none".into()]),
             env: Vec::new(),
             network: None,
+            published: Vec::new(),
             volume: None,
             limits: Limits { cpu_millis: 0, memory_bytes: 0 },
             stop_grace: Duration::ZERO,

@@ -90,10 +90,8 @@ async fn a_published_port_stays_with_its_container_and_nothing_else_gets_it() {
     let image = world.image().await;
     let (network, net) = world.network("net").await;
     let port = free_port();
-    let published = vec![
-        PublishedPort { container: 8080, host: Some(port) },
-        PublishedPort { container: 9090, host: None },
-    ];
+    let published =
+        vec![PublishedPort { container: 8080, host: Some(port) }, PublishedPort { container: 9090, host: None }];
     let join = Some(world.join(&network, &net, 9));
     let spec = ContainerSpec { network: join, published, ..world.spec("web", &image, &["serve"]) };
     world.engine.create(&spec).await.unwrap();
