@@ -20,8 +20,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 /// Values that records contain and that callers get unchanged.
 pub use store::records::{
-    AUDIT_ROWS, Actor, AuditEntry, CertificateSource, Delivery, DeliveryApp, Image, LastEnd, Served, SlackWebhook,
-    TokenApp, TokenScope, Transition, Unchanged,
+    AUDIT_ROWS, Actor, AuditEntry, CertificateSource, Delivery, DeliveryApp, Image, LastEnd, Served, SiteContent,
+    SlackWebhook, TokenApp, TokenScope, Transition, Unchanged,
 };
 use store::records::{Deployment, RollbackAction};
 

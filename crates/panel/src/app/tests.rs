@@ -1,6 +1,6 @@
 use app_spec::AppSpec;
 use chrono::Utc;
-use controller::view::{AppView, DeploymentView, Image, InstanceView, LastEnd, Page};
+use controller::view::{AppView, DeploymentView, Image, InstanceView, LastEnd, Page, SiteContent};
 use controller_fake::{FakeControl, samples};
 use present::explain;
 use rollout::deployment::{Failure, Stage};
@@ -70,6 +70,22 @@ fn an_app_that_serves_shows_its_components_and_nothing_that_needs_attention() {
         &["runs before the first instance is replaced", "succeeded", "/apps/shop/jobs/", "No container exists."],
     );
     assert_lacks(&page, &["Needs attention", "Watch it", "s3cret", "<form", "<input", "csrf"]);
+}
+
+#[test]
+fn a_static_site_is_shown_with_its_files_and_without_instances() {
+    let with_site = |images: Vec<(&str, Image)>| {
+        let images = images.into_iter().map(|(name, image)| (name.into(), image)).collect();
+        let mut facts = facts_with(&[DeploymentView { images, ..one(Stage::Active) }], Vec::new(), true);
+        let site = json!({ "name": "shop", "static_sites": [{ "name": "docs", "routes": [{ "path": "/docs" }] }] });
+        facts.spec = AppSpec::from_stored(&site).expect("a spec");
+        page_of(&facts)
+    };
+    let files = Some(SiteContent { id: "1".into(), files: 1200, bytes: 7 });
+    let page = with_site(vec![("docs", Image { files, ..Image::default() })]);
+    assert_has(&page, &["card-docs", "static site", "serves 1,200 files", "<code>/docs</code>", "Build log"]);
+    assert_lacks(&page, &["No container exists.", "docs-restart", "/console?component=docs", "0 of 0 ready"]);
+    assert_has(&with_site(Vec::new()), &["no files yet"]);
 }
 
 #[test]
