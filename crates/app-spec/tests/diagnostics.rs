@@ -8,7 +8,7 @@ use support::{problems, service};
 
 #[test]
 fn fields_that_cannot_run_yet_are_reported_together_with_errors() {
-    let text = service("  http_prt: 80\nfunctions: [{name: fn}]\n");
+    let text = service("  http_prt: 80\ndatabases: [{name: db, engine: REDIS}]\n");
     let problems = AppSpec::from_yaml(&text).unwrap_err();
     let codes: Vec<&str> = problems.iter().map(|d| d.code.as_str()).collect();
     assert_eq!(codes, ["unknown_field", "not_yet"]);
