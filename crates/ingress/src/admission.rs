@@ -114,7 +114,7 @@ impl RouteSearch<'_> {
 
     fn step(&mut self, table: &Table) -> Result<Attempt, ProxyError> {
         let app = table.app(self.host).ok_or(ProxyError::NoSuchHost)?;
-        if self.server_name.is_some_and(|name| table.app(name).is_none_or(|other| other.id != app.id)) {
+        if table.is_misdirected(app, self.server_name) {
             return Err(ProxyError::Misdirected);
         }
         self.count(app);

@@ -10,6 +10,7 @@ use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 
 use crate::host;
@@ -63,7 +64,7 @@ impl Certificates {
             let known = given.names.first().and_then(|name| before.by_name.get(name)).filter(|it| it.given == *given);
             let entry = match known {
                 Some(entry) => Arc::clone(entry),
-                None => match config(given, &[b"h2", b"http/1.1"]) {
+                None => match config(given) {
                     Ok(config) => Arc::new(Entry { given: given.clone(), config }),
                     Err(reason) => {
                         refused
@@ -77,7 +78,7 @@ impl Certificates {
             }
         }
         for given in &wanted.challenges {
-            match config(given, &[ACME_TLS]) {
+            match challenge_config(given) {
                 Ok(config) => {
                     let names = given.names.iter().map(|name| (name.to_ascii_lowercase(), Arc::clone(&config)));
                     compiled.challenges.extend(names);
@@ -117,12 +118,8 @@ impl Compiled {
     }
 }
 
-fn config(given: &Certificate, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>, String> {
-    let chain = CertificateDer::pem_slice_iter(given.chain.as_bytes()).collect::<Result<Vec<_>, _>>();
-    let chain = chain.map_err(|error| format!("its chain is not in PEM format ({error})"))?;
-    // The parser's error could repeat a part of the key.
-    let key =
-        PrivateKeyDer::from_pem_slice(given.key.as_bytes()).map_err(|_| "its key is not in PEM format".to_owned())?;
+fn config(given: &Certificate) -> Result<Arc<ServerConfig>, String> {
+    let (chain, key) = parse(given)?;
     let versions: &[&rustls::SupportedProtocolVersion] = match given.minimum_tls_version.as_deref() {
         Some("1.3") => &[&TLS13],
         _ => &[&TLS13, &TLS12],
@@ -130,8 +127,31 @@ fn config(given: &Certificate, protocols: &[&[u8]]) -> Result<Arc<ServerConfig>,
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_protocol_versions(versions).map_err(|error| error.to_string())?;
     let mut config = builder.with_no_client_auth().with_single_cert(chain, key).map_err(|error| error.to_string())?;
-    config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// rustls checks the certificates of [`config`], and refuses critical extensions that it does not know. The extension that
+/// answers a challenge is one of them (RFC 8737, 3), so that certificate is used without a check.
+fn challenge_config(given: &Certificate) -> Result<Arc<ServerConfig>, String> {
+    let (chain, key) = parse(given)?;
+    let provider = Arc::new(ring::default_provider());
+    let key = provider.key_provider.load_private_key(key).map_err(|error| error.to_string())?;
+    let builder = ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_protocol_versions(&[&TLS13, &TLS12]).map_err(|error| error.to_string())?;
+    let resolver = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+    let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver));
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn parse(given: &Certificate) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain = CertificateDer::pem_slice_iter(given.chain.as_bytes()).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| format!("its chain is not in PEM format ({error})"))?;
+    // The parser's error could repeat a part of the key.
+    let key =
+        PrivateKeyDer::from_pem_slice(given.key.as_bytes()).map_err(|_| "its key is not in PEM format".to_owned())?;
+    Ok((chain, key))
 }
 
 #[cfg(test)]
@@ -180,6 +200,19 @@ mod tests {
         assert_eq!(refused.len(), 2, "{refused:?}");
         assert!(refused.iter().all(|it| it.contains("a.example") && !it.contains("PRIVATE")), "{refused:?}");
         assert!(config_for(&all, "a.example").is_none() && config_for(&all, "b.example").is_some());
+    }
+
+    #[test]
+    fn a_certificate_with_the_extension_of_a_challenge_answers_the_check_of_its_name_only() {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["a.example".to_owned()]).unwrap();
+        params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(&[7; 32])];
+        let (chain, key) = (params.self_signed(&key).unwrap().pem(), key.serialize_pem());
+        let challenge = Certificate { chain, key, ..certificate(&["a.example"]) };
+        let all = Certificates::default();
+        assert_eq!(all.install(&CertificateSet { challenges: vec![challenge], ..CertificateSet::default() }), [""; 0]);
+        assert!(matches!(all.choose("a.example", true), Some(Choice::Challenge(_))));
+        assert!(all.choose("a.example", false).is_none() && all.choose("b.example", true).is_none());
     }
 
     #[test]

@@ -109,9 +109,11 @@ impl Proxy {
         let (given_host, host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
         let cors = CorsRequest::of(request.method(), request.headers());
 
+        let https = self.https_port_for(client, &host);
         let table = self.routing.table();
         if table.has_files
-            && let Some(found) = files::find(&table, &host, &path)
+            && https.is_none()
+            && let Some(found) = files::find(&table, &host, &path, client.server_name.as_deref())
         {
             drop(table);
             client.socket.set_body_unread(!request.body().is_end_stream());
@@ -141,7 +143,7 @@ impl Proxy {
             uri: &uri,
             cors: cors.as_ref(),
             server_name: client.server_name.as_deref(),
-            https: self.https_port_for(client, &host),
+            https,
             is_safe: matches!(outgoing.request.method(), &Method::GET | &Method::HEAD),
             error_page: None,
             started,

@@ -104,6 +104,12 @@ impl Table {
         self.refused.push(RouteRefused { app: app.id.clone(), reason });
     }
 
+    /// Whether the TLS connection was opened for a host name of another app. `server_name`: the name in the handshake, in
+    /// normal form; `None`: there is no TLS.
+    pub fn is_misdirected(&self, app: &App, server_name: Option<&str>) -> bool {
+        server_name.is_some_and(|name| self.app(name).is_none_or(|other| other.id != app.id))
+    }
+
     /// `host` must be in normal form.
     pub fn app(&self, host: &str) -> Option<&Arc<App>> {
         if let Some(app) = self.hosts.get(host) {

@@ -48,8 +48,11 @@ impl FoundSite {
 
 /// The rule of a request, if it serves files. `None`: the request takes the way to an instance, where errors, redirects and
 /// maintenance are handled.
-pub(crate) fn find(table: &Table, host: &str, path: &NormalPath<'_>) -> Option<FoundSite> {
+pub(crate) fn find(table: &Table, host: &str, path: &NormalPath<'_>, server_name: Option<&str>) -> Option<FoundSite> {
     let app = table.app(host).filter(|app| app.policy.maintenance.is_none())?;
+    if table.is_misdirected(app, server_name) {
+        return None;
+    }
     let RouteMatch::Rule(rule) = app.find(host, path) else { return None };
     app.rules[rule].files.is_some().then(|| FoundSite { app: Arc::clone(app), rule })
 }

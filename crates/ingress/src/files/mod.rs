@@ -16,4 +16,4 @@ pub(crate) use contents::{Contents, Site};
 pub(crate) use file_body::FileBody;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

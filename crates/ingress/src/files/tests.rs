@@ -10,7 +10,7 @@ use crate::protocol::{MissingFile, PathMatch, Rewrite, RouteTable, Rule, SiteFil
 use crate::tests::harness::*;
 
 /// Stores a site with these files and returns its directory.
-fn stored(folder: &TempDir, name: &str, files: &[(&str, &str)]) -> PathBuf {
+pub(crate) fn stored(folder: &TempDir, name: &str, files: &[(&str, &str)]) -> PathBuf {
     let source = folder.path().join(format!("{name}.source/d"));
     for (path, text) in files {
         let path = source.join(path);
@@ -24,7 +24,7 @@ fn stored(folder: &TempDir, name: &str, files: &[(&str, &str)]) -> PathBuf {
     to
 }
 
-fn site(prefix: &str, rewrite: Rewrite, directories: &[&PathBuf], missing: MissingFile) -> Rule {
+pub(crate) fn site(prefix: &str, rewrite: Rewrite, directories: &[&PathBuf], missing: MissingFile) -> Rule {
     let directories = directories.iter().map(|it| it.to_str().unwrap().to_owned()).collect();
     let files = SiteFiles { directories, index: "index.html".into(), missing };
     let path = PathMatch::Prefix(prefix.to_owned());
@@ -32,7 +32,7 @@ fn site(prefix: &str, rewrite: Rewrite, directories: &[&PathBuf], missing: Missi
     Rule { authority, path, rewrite, component, cors, target: Target::Files { files } }
 }
 
-fn errors() -> MissingFile {
+pub(crate) fn errors() -> MissingFile {
     MissingFile::Error("404.html".into())
 }
 

@@ -23,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::harness::*;
 use crate::certificates::ACME_TLS;
+use crate::files::tests::{errors, site, stored};
 use crate::limits::Limits;
 use crate::protocol::{AppPolicy, AppRoutes, Certificate, CertificateSet, Rewrite, RouteTable};
 
@@ -270,6 +271,23 @@ async fn http_is_redirected_for_names_with_such_a_certificate_but_never_a_challe
     }
     let other = site.proxy.raw(&send("GET", "/.well-known/acme-challenge/other", "blog.example.com")).await;
     assert!(other.contains("GET /.well-known/acme-challenge/other"), "the app answers its own: {other}");
+}
+
+#[tokio::test]
+async fn the_files_of_a_static_site_are_redirected_and_refused_like_what_instances_answer() {
+    let public = Certificate { redirect_http: true, ..certificate(&["shop.example.com"]) };
+    let hosts = Site::open(CertificateSet { certificates: vec![public], ..CertificateSet::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let files = stored(&folder, "1", &[("index.html", "home")]);
+    let mut shop = app("shop", "shop.example.com", echo().await);
+    shop.rules = vec![site("/", Rewrite::Strip, &[&files], errors())];
+    let apps = vec![shop, app("blog", "blog.example.com", echo().await)];
+    hosts.proxy.routing.install(&RouteTable { version: 2, apps });
+    let request = "GET / HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n";
+    assert_eq!(status(&hosts.proxy.raw(request).await), 301, "by HTTP");
+    let secure = hosts.raw("shop.example.com", request).await;
+    assert!(status(&secure) == 200 && secure.ends_with("home"), "{secure}");
+    assert_eq!(status(&hosts.raw("blog.example.com", request).await), 421, "on a connection to another app");
 }
 
 #[tokio::test]
