@@ -5,13 +5,16 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use thiserror::Error;
 
 use crate::index::{Entry, Index};
 
 /// The name of the index in its directory. It is no hash, so no stored file has this name.
 pub(crate) const INDEX: &str = "index.json";
+
+/// The extension of directories that [`remove`] has not removed yet.
+const REMOVED: &str = "removed";
 
 /// An open directory of stored files. The files of a directory never change.
 #[derive(Debug)]
@@ -66,6 +69,16 @@ impl StoredSite {
         }
     }
 
+    /// Whether every file of the index is there with its size. One may be missing after damage to the disk, or if a removal
+    /// of the directory was interrupted.
+    pub fn is_complete(&self) -> bool {
+        let size = |entry: &Entry| {
+            let found = rustix::fs::statat(self.directory.as_fd(), entry.sha256.to_string(), AtFlags::SYMLINK_NOFOLLOW);
+            found.ok().and_then(|it| u64::try_from(it.st_size).ok())
+        };
+        self.index.files.values().all(|entry| size(entry) == Some(entry.size))
+    }
+
     /// Opens one of the files. `cached`: only if that needs no access to a disk; else the error is
     /// [`io::ErrorKind::WouldBlock`].
     pub fn file(&self, entry: &Entry, cached: bool) -> io::Result<File> {
@@ -78,7 +91,27 @@ impl StoredSite {
     }
 }
 
-/// Whether a directory contains the files of a site: [`crate::unpack`] makes it in one step.
+/// Whether a directory contains all files of a site.
 pub fn is_stored(path: &Path) -> bool {
-    path.join(INDEX).is_file()
+    StoredSite::open(path).is_ok_and(|it| it.is_complete())
+}
+
+/// Removes a directory of stored files. It loses its name first, so that an interrupted removal leaves no directory that
+/// looks complete. What is left has a name with [`REMOVED`], and may be removed at any time.
+///
+/// Errors: the directory cannot be renamed or removed.
+pub fn remove(path: &Path) -> io::Result<()> {
+    let is_renamed = path.extension().is_some_and(|it| it == REMOVED);
+    let renamed = if is_renamed {
+        path.to_owned()
+    } else {
+        path.with_extension(format!("{}.{REMOVED}", uuid::Uuid::new_v4().simple()))
+    };
+    if !is_renamed {
+        std::fs::rename(path, &renamed)?;
+        if let Some(parent) = path.parent() {
+            File::open(parent)?.sync_all()?;
+        }
+    }
+    std::fs::remove_dir_all(&renamed)
 }

@@ -84,6 +84,32 @@ fn files_are_found_by_their_paths_and_equal_files_are_stored_once() {
 }
 
 #[test]
+fn a_directory_counts_as_stored_only_while_all_its_files_are_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("sites/1");
+    let entries = [Directory("dist"), Tar::File("dist/index.html", "home"), Tar::File("dist/a.css", "body {}")];
+    let files = || names(&directory).into_iter().filter(|it| it != "index.json").map(|it| directory.join(it));
+    let damages: [&dyn Fn(); 3] = [
+        &|| std::fs::remove_file(files().next().unwrap()).unwrap(),
+        &|| std::fs::write(files().last().unwrap(), "half").unwrap(),
+        &|| std::fs::write(directory.join("index.json"), "{").unwrap(),
+    ];
+    assert!(!is_stored(&directory));
+    for damage in damages {
+        unpacked(&folder, &entries).unwrap();
+        assert!(is_stored(&directory));
+        damage();
+        assert!(!is_stored(&directory));
+        remove(&directory).unwrap();
+        assert_eq!(names(&folder.path().join("sites")), [""; 0]);
+    }
+    // A removal that was interrupted.
+    std::fs::create_dir_all(folder.path().join("sites/1.x.removed/a")).unwrap();
+    remove(&folder.path().join("sites/1.x.removed")).unwrap();
+    assert_eq!(names(&folder.path().join("sites")), [""; 0]);
+}
+
+#[test]
 fn the_directory_of_a_stream_may_have_any_name() {
     for root in ["./", "public", "./x/"] {
         let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::site_files::{Limits as SiteLimits, StoredSite, UnpackError, Unpacked, is_stored, unpack};
+use ::site_files::{Limits as SiteLimits, StoredSite, UnpackError, Unpacked, is_stored, remove, unpack};
 use app_spec::{AppSpec, Component, MissingDocument, StaticSite};
 use builder::LogSink;
 use bytes::Bytes;
@@ -85,9 +85,23 @@ impl Extraction {
 
     /// Stores the files of the image, unless they are stored already. Errors: a sentence.
     pub async fn run(&self, shared: &Shared, image: &Image, sink: &LogSink) -> Result<SiteContent, String> {
-        let id = content_id(&image.id, self.site.output_dir.as_deref());
+        let id = content_id(&image.id, self.output_dir());
         let to = directory_of(&shared.sites, &self.app).join(&id);
-        if is_stored(&to) {
+        let checked = to.clone();
+        let prepared = tokio::task::spawn_blocking(move || {
+            if is_stored(&checked) {
+                return Ok(true);
+            }
+            // What is there is damaged, and would stand in the way of the new files.
+            match remove(&checked) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(false),
+            }
+        });
+        let prepared = prepared.await.map_err(|error| error.to_string())?;
+        let has_files =
+            prepared.map_err(|error| format!("damaged files in {} cannot be removed: {error}", to.display()))?;
+        if has_files {
             sink("The files of the site are stored already");
         } else {
             let result = self.read_image(shared, image, &to, sink).await;
@@ -113,8 +127,10 @@ impl Extraction {
         let said = |error: EngineError| error.to_string();
         let defaults = patiently(|| shared.engine.image_defaults(&image.id), sink).await.map_err(said)?;
         let spec = self.container(image);
+        // One of another image may be left from a process that was killed.
+        patiently(|| shared.engine.remove(&self.container), sink).await.map_err(said)?;
         patiently(|| shared.engine.create(&spec), sink).await.map_err(said)?;
-        let places = places(self.site.output_dir.as_deref(), &defaults.working_dir);
+        let places = places(self.output_dir(), &defaults.working_dir);
         for place in &places {
             let found = patiently(|| shared.engine.directory(&self.container, place), sink).await.map_err(said)?;
             let Some(stream) = found else { continue };
@@ -123,13 +139,18 @@ impl Extraction {
             unpacked.notes.iter().for_each(|note| sink(note));
             return Ok(());
         }
-        Err(match &self.site.output_dir {
+        Err(match self.output_dir() {
             Some(directory) => format!("the image has no directory {directory:?}, which output_dir names"),
             None => format!(
                 "the image has none of the directories {}. Set output_dir to the directory with the files of the site",
                 places.join(", ")
             ),
         })
+    }
+
+    /// A blank one counts as none, as for detection.
+    fn output_dir(&self) -> Option<&str> {
+        Component::StaticSite(&self.site).build_fields()?.output_dir
     }
 
     fn container(&self, image: &Image) -> ContainerSpec {
@@ -183,6 +204,8 @@ fn places(output_dir: Option<&str>, working_dir: &str) -> Vec<String> {
     let working_dir = if working_dir.is_empty() { "/" } else { working_dir };
     let below = |path: &str| normal(&format!("{working_dir}/{path}"));
     let mut places = match output_dir {
+        // The root of the image always exists, and contains much more than the site unless the working directory is the root.
+        Some(path) if normal(path) == "/" => vec![below(path)],
         Some(path) if path.starts_with('/') => vec![normal(path), below(path)],
         Some(path) => vec![below(path), normal(path)],
         None => OUTPUT_DIRS.map(below).to_vec(),
@@ -213,7 +236,7 @@ async fn store(mut stream: TarStream, directory: &str, to: &Path) -> Result<Unpa
         let mut reader = ChannelReader { receiver, piece: Bytes::new(), ended: false };
         let unpacked = unpack(&mut reader, &directory, &to, SiteLimits::default());
         // The padding after the last entry.
-        while matches!(reader.receiver.blocking_recv(), Some(Ok(Some(_)))) {}
+        while unpacked.is_ok() && matches!(reader.receiver.blocking_recv(), Some(Ok(Some(_)))) {}
         unpacked
     });
     let feeding = async {
@@ -277,7 +300,7 @@ pub(super) fn remove_others(sites: &Path, app: &AppId, needed: &BTreeSet<String>
         let entry = entry?;
         if entry.file_name().to_str().is_none_or(|name| !needed.contains(name)) {
             info!(directory = %entry.path().display(), "removing files of a static site that nothing needs");
-            std::fs::remove_dir_all(entry.path())?;
+            remove(&entry.path())?;
         }
     }
     Ok(())
@@ -309,7 +332,9 @@ mod tests {
             (Some("web/dist/"), "/app/", &["/app/web/dist", "/web/dist"]),
             (Some("../dist"), "/app", &["/dist"]),
             (Some("../../../etc"), "/app", &["/etc"]),
-            (Some("."), "/app", &["/app", "/"]),
+            (Some("."), "/app", &["/app"]),
+            (Some("/"), "/app", &["/app"]),
+            (Some("/"), "", &["/"]),
         ] {
             assert_eq!(places(output_dir, working_dir), expected, "{output_dir:?} in {working_dir:?}");
         }
