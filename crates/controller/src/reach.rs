@@ -52,9 +52,15 @@ pub(crate) async fn choose(
     let (reach, why) = match (config.reach, stored) {
         (Some(ReachChoice::Fixed(reach)), _) => (reach, "--reach"),
         (None, Some(reach)) => (reach, "an earlier start found it"),
-        (None | Some(ReachChoice::Auto), _) => {
-            (try_out(config.network_pool, engine, names).await, "a trial network showed it")
-        }
+        (None | Some(ReachChoice::Auto), _) => match try_out(config.network_pool, engine, names).await {
+            Ok(reach) => (reach, "a trial network showed it"),
+            Err(error) => {
+                let reach = of_kind(engine).await;
+                warn!(%error, reach = reach.as_str(), "no trial showed how instances are reached; the kind of engine decides");
+                // Not stored: the next start tries again.
+                return Ok(reach);
+            }
+        },
     };
     info!(reach = reach.as_str(), why, "this host reaches instances {}", reach.sentence());
     if stored != Some(reach)
@@ -67,19 +73,20 @@ pub(crate) async fn choose(
 }
 
 /// Creates a network and looks whether its gateway is an address of this host. Only then are the engine's bridges on this
-/// host. If the trial fails, the engine's kind decides.
-async fn try_out(pool: NetworkPool, engine: &dyn Engine, names: &Names) -> Reach {
+/// host. Errors: why there was no trial.
+async fn try_out(pool: NetworkPool, engine: &dyn Engine, names: &Names) -> Result<Reach, String> {
     let start = rand::rng().random_range(0..pool.size());
-    let error = match try_networks(pool, engine, names, start, is_local).await {
-        Ok(Some(reach)) => return reach,
-        Ok(None) => "every subnet that was tried is in use".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    let info = engine.info().await;
-    let elsewhere = info.is_ok_and(|it| it.rootless || it.desktop);
-    let reach = if elsewhere { Reach::Published } else { Reach::Direct };
-    warn!(%error, reach = reach.as_str(), "no trial showed how instances are reached; the kind of engine decides");
-    reach
+    match try_networks(pool, engine, names, start, is_local).await {
+        Ok(Some(reach)) => Ok(reach),
+        Ok(None) => Err("every subnet that was tried is in use".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What the engine's kind suggests.
+async fn of_kind(engine: &dyn Engine) -> Reach {
+    let elsewhere = engine.info().await.is_ok_and(|it| it.rootless || it.desktop);
+    if elsewhere { Reach::Published } else { Reach::Direct }
 }
 
 /// `None`: no subnet was free. `is_local`: whether an address is one of this host.
@@ -114,7 +121,9 @@ async fn try_networks(
             Err(error) => return Err(error),
         }
         let reach = if is_local(network.gateway()) { Reach::Direct } else { Reach::Published };
-        engine.remove_network(&name).await?;
+        if let Err(error) = engine.remove_network(&name).await {
+            warn!(%error, network = name, "the trial network could not be removed; the next start removes it");
+        }
         return Ok(Some(reach));
     }
     Ok(None)
