@@ -48,7 +48,7 @@ const RECONNECTED_WITHIN: Duration = Duration::from_secs(5);
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(15);
 
 /// The name of the webhooks in the table. No app has it, because the id of an app is a UUID.
-const WEBHOOKS: &str = "boatyard-webhooks";
+pub(crate) const WEBHOOKS: &str = "boatyard-webhooks";
 
 /// The host name of an app: the app's name is its first label.
 pub(crate) fn domain(app: &str) -> String {

@@ -23,13 +23,14 @@ use self::authority::AuthorityError;
 use self::decide::{Decision, Failures, Need, Sources, decide};
 use crate::app::Shared;
 use crate::clock;
+use crate::ingress_client::WEBHOOKS;
 use crate::supervise::lock;
 
-/// The longest pause between two looks. Only a change of the clock makes one necessary.
+/// The longest time between two checks. It covers changes of the clock.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The pause after an error of the store or the ingress.
 const RETRY: Duration = Duration::from_secs(2);
-/// An answer is published again and again while the authority looks for it, so the newest ones stay for a while.
+/// How many answers to challenges are kept: the newest ones.
 const ANSWERS_KEPT: usize = 32;
 
 /// The state of certificates that no record has.
@@ -37,6 +38,9 @@ const ANSWERS_KEPT: usize = 32;
 pub(crate) struct Certificates {
     state: Mutex<State>,
     wake: Notify,
+    /// Held while a certificate is recorded, so that one that was ordered never replaces files that the operator added
+    /// meanwhile.
+    pub recording: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -117,7 +121,7 @@ pub(crate) async fn watch(shared: Arc<Shared>) {
         let pause = match look(&shared).await {
             Ok(pause) => pause,
             Err(why) => {
-                warn!(why, "cannot look after certificates; trying again");
+                warn!(why, "cannot update the certificates; trying again");
                 RETRY
             }
         };
@@ -134,13 +138,16 @@ async fn look(shared: &Arc<Shared>) -> Result<Duration, String> {
     publish(shared).await?;
     let now = clock::now();
     let states = host_states(shared).await.map_err(|error| error.to_string())?;
-    // The name whose attempts failed least often comes first, so that no name keeps the others waiting.
+    // The local authority takes milliseconds. Then the name whose attempts failed least often comes first, so that no name
+    // keeps the others waiting.
     let count = |name: &str| lock(&shared.certificates.state).failures.get(name).map_or(0, |(it, _)| it.count);
     let needed = states.iter().filter_map(|it| match it.need {
-        Need::New(source) => Some((count(&it.host.name), &it.host.name, source)),
+        Need::New(source) => {
+            Some((source != CertificateSource::LocalAuthority, count(&it.host.name), &it.host.name, source))
+        }
         _ => None,
     });
-    if let Some((attempt, name, source)) = needed.min() {
+    if let Some((_, attempt, name, source)) = needed.min() {
         get(shared, name, source, attempt).await;
         return Ok(Duration::ZERO);
     }
@@ -176,11 +183,10 @@ async fn get(shared: &Arc<Shared>, name: &str, source: CertificateSource, attemp
     let recorded = match got {
         Ok(certificate) => {
             let until = clock::rfc3339(certificate.not_after);
-            let committed = shared.store.commit(vec![Change::Certificate(Box::new(certificate))]).await;
-            match committed {
+            match record(shared, certificate).await {
                 // The certificate is reported as valid once connections get it.
                 Ok(()) => publish(shared).await.map(|()| info!(name, ?source, until, "new certificate")),
-                Err(error) => Err(error.to_string()),
+                Err(why) => Err(why),
             }
         }
         Err(why) => Err(why),
@@ -197,6 +203,18 @@ async fn get(shared: &Arc<Shared>, name: &str, source: CertificateSource, attemp
             state.failures.insert(name.to_owned(), (failures, why));
         }
     }
+}
+
+/// Records a new certificate, unless the operator has added valid files for the name meanwhile.
+async fn record(shared: &Shared, certificate: Certificate) -> Result<(), String> {
+    let _recording = shared.certificates.recording.lock().await;
+    let all = shared.store.certificates().await.map_err(|error| error.to_string())?;
+    let now = clock::now();
+    let of_operator = |it: &Certificate| it.source == CertificateSource::OwnFiles && now < it.not_after;
+    if all.iter().any(|it| it.name == certificate.name && of_operator(it)) {
+        return Ok(());
+    }
+    shared.store.commit(vec![Change::Certificate(Box::new(certificate))]).await.map_err(|error| error.to_string())
 }
 
 async fn order(shared: &Arc<Shared>, name: &str, attempt: u32) -> Result<Certificate, String> {
@@ -263,7 +281,10 @@ fn set(certificates: &[Certificate], hosts: &[HostName], sources: Sources, now: 
             chain: serves.chain.clone(),
             key: serves.key.clone(),
             minimum_tls_version: host.minimum_tls_version.clone(),
-            redirect_http: serves.source != CertificateSource::LocalAuthority && now < serves.not_after,
+            // Webhooks may be called by HTTP, and hosts of repositories need not follow a redirect.
+            redirect_http: serves.source != CertificateSource::LocalAuthority
+                && now < serves.not_after
+                && host.app != WEBHOOKS,
         })
     };
     CertificateSet { certificates: hosts.iter().filter_map(of).collect(), ..CertificateSet::default() }

@@ -42,7 +42,9 @@ impl Controller {
             audit.set_subject(&name);
         }
         let added = of_certificate(&certificate);
+        let recording = self.0.shared.certificates.recording.lock().await;
         self.commit_audited(vec![Change::Certificate(Box::new(certificate))], caller).await?;
+        drop(recording);
         self.publish(&name).await;
         Ok(added)
     }
