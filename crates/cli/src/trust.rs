@@ -3,6 +3,8 @@
 //! The authority can only certify local names, so that its key cannot be used against other sites. Programs that keep the
 //! stores are started directly, without a shell.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -84,7 +86,9 @@ fn change_system(file: &Path, name: &str, remove: bool) -> (String, anyhow::Resu
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
                 other => other,
             },
-            false => std::fs::copy(file, &target).map(|_| ()),
+            // Everybody may read a certificate. The copy has the mode of the original, which belongs to one user.
+            false => std::fs::copy(file, &target)
+                .and_then(|_| std::fs::set_permissions(&target, Permissions::from_mode(0o644))),
         }
         .with_context(|| format!("cannot change {} (root can)", target.display()))?;
         run_program(store.program, store.arguments.iter().map(|it| (*it).to_owned()))
@@ -127,10 +131,13 @@ fn change_database(directory: &Path, file: &Path, name: &str, remove: bool) -> a
         std::fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
         certutil(&["-N", "--empty-password"])?;
     }
-    // An older certificate of this name goes first. That there is none is no error.
-    let removed = certutil(&["-D", "-n", name]);
+    // Fails if the database cannot be opened.
+    certutil(&["-L"])?;
+    if certutil(&["-L", "-n", name]).is_ok() {
+        certutil(&["-D", "-n", name])?;
+    }
     match remove {
-        true => removed.or(Ok(())),
+        true => Ok(()),
         // Trusted to issue certificates for servers, and for nothing else.
         false => certutil(&["-A", "-t", "C,,", "-n", name, "-i", &file.display().to_string()]),
     }
