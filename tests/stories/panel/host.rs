@@ -34,6 +34,7 @@ async fn the_host_page_agrees_with_the_engine_and_the_disk() {
         "Engine API": version.api_version.unwrap(),
         "CPUs": info.ncpu.unwrap().to_string(),
         "Memory": size(info.mem_total.unwrap()),
+        "Instances": "Reached at their addresses in the engine's networks",
     });
     assert_eq!(browser.run(facts, &[]).await.unwrap(), expected);
 
