@@ -388,7 +388,9 @@ mod tests {
         set_mode(0o700);
         let (unreadable, recorded) = found;
         let named: Vec<_> = unreadable.iter().map(|(path, error)| (path.to_str().unwrap(), error.kind())).collect();
-        assert_eq!(named, [("data/secret", io::ErrorKind::PermissionDenied)]);
+        // That the last one is a repository cannot be seen.
+        let denied = io::ErrorKind::PermissionDenied;
+        assert_eq!(named, [("data/secret", denied), ("inner", denied)]);
         assert_eq!(recorded, [".gitignore"]);
     }
 
