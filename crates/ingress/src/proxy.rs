@@ -202,7 +202,7 @@ impl Proxy {
         loop {
             let admitted = match search.admit(&self.routing, &self.limits).await {
                 Ok(admitted) => admitted,
-                // All were tried. The failed connection is more specific than "no ready instance".
+                // All were tried. The failed attempt is more specific than "no ready instance".
                 Err(error @ ProxyError::NoInstance { .. }) => return Err(unreachable.unwrap_or(error)),
                 Err(error) => return Err(error),
             };
@@ -235,10 +235,14 @@ impl Proxy {
             new_connection_only = true;
             let cut = admitted.exchange.cut_by_stop();
             outgoing = match retry(*failure, replay, position, &connection, &admitted, &mut replayed) {
-                Ok(outgoing) if search.tried.len() < self.limits.upstreams_tried => outgoing,
-                Ok(_) => {
+                Ok(outgoing) => {
                     let component = admitted.rule().component.clone();
-                    return Err(ProxyError::NoAnswer { component, sent: SentAmount::Nothing });
+                    let error = for_socket(&admitted, ProxyError::NoAnswer { component, sent: SentAmount::Nothing });
+                    if search.tried.len() >= self.limits.upstreams_tried {
+                        return Err(error);
+                    }
+                    unreachable = Some(error);
+                    outgoing
                 }
                 Err(error) => {
                     search.cut = cut.filter(|_| matches!(error, ProxyError::NoAnswer { .. }));
