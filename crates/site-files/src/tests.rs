@@ -91,7 +91,7 @@ fn a_directory_counts_as_stored_only_while_all_its_files_are_there() {
     let files = || names(&directory).into_iter().filter(|it| it != "index.json").map(|it| directory.join(it));
     let damages: [&dyn Fn(); 3] = [
         &|| std::fs::remove_file(files().next().unwrap()).unwrap(),
-        &|| std::fs::write(files().last().unwrap(), "half").unwrap(),
+        &|| std::fs::write(files().next_back().unwrap(), "half").unwrap(),
         &|| std::fs::write(directory.join("index.json"), "{").unwrap(),
     ];
     assert!(!is_stored(&directory));
