@@ -174,7 +174,7 @@ fn spec_json(spec: &str) -> Value {
     app_spec::AppSpec::from_yaml(spec).unwrap().spec.to_json_value(&|_, secret| secret.expose().to_owned())
 }
 
-/// Writes a certificate for a name and its key, made by nobody known.
+/// Writes a self-signed certificate for a name, and its key.
 fn write_certificate(directory: &Path, name: &str) -> [String; 2] {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
     let files = ["cert.pem", "key.pem"].map(|it| directory.join(it));

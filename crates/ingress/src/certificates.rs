@@ -105,7 +105,7 @@ impl Certificates {
         self.0.load().entry(host).is_some_and(|entry| entry.given.redirect_http)
     }
 
-    /// The answer to a challenge HTTP-01, if the path is one that a certificate authority was told about.
+    /// The answer to the challenge HTTP-01 that has this path, if there is one.
     pub fn answer(&self, path: &str) -> Option<String> {
         let token = path.strip_prefix(ACME_PATH)?;
         self.0.load().answers.get(token).cloned()

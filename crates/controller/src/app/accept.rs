@@ -34,6 +34,13 @@ pub(crate) struct DeployRequest {
     pub caller: Caller,
 }
 
+impl DeployRequest {
+    /// A request without a new spec, which no push or poll caused.
+    pub fn new(request: Request, cause: impl Into<String>, caller: Caller) -> Self {
+        Self { request, spec: None, cause: cause.into(), found_versions: BTreeMap::new(), caller }
+    }
+}
+
 /// A spec that replaces that of the app.
 pub(crate) struct NewSpec {
     pub spec: AppSpec,

@@ -44,13 +44,7 @@ impl AppTask {
     ) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
         let RollbackRequest { to, skip_pin, caller } = request;
-        let ask = DeployRequest {
-            request: Request::recorded(),
-            spec: None,
-            cause: String::new(),
-            found_versions: Default::default(),
-            caller,
-        };
+        let ask = DeployRequest::new(Request::recorded(), "", caller);
         if let Some(same) = self.repeated(&ask, &RollbackKind::RollBack { to: &to, skip_pin }).await? {
             return Ok(same);
         }
@@ -91,13 +85,7 @@ impl AppTask {
         caller: Caller,
     ) -> Result<Deployment, ControlError> {
         self.check_not_deleted()?;
-        let ask = DeployRequest {
-            request: Request::recorded(),
-            spec: None,
-            cause: String::new(),
-            found_versions: Default::default(),
-            caller,
-        };
+        let ask = DeployRequest::new(Request::recorded(), "", caller);
         if let Some(same) = self.repeated(&ask, &RollbackKind::Revert).await? {
             return Ok(same);
         }

@@ -196,7 +196,7 @@ fn content_id(image: &str, output_dir: Option<&str>) -> String {
         hash.update((field.len() as u64).to_be_bytes());
         hash.update(field);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hash.finalize()[..16])
 }
 
 /// Where the files may be in the image, in the order in which the paths are tried.

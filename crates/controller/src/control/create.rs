@@ -60,13 +60,7 @@ impl Controller {
         domains::check_free(shared, None, spec).await?;
         let state = AppState::new(self.new_app(id.clone(), spec, sealed).await?);
         let handle = AppHandle::start(shared.clone(), state);
-        let request = DeployRequest {
-            request: Request::deploy(),
-            spec: None,
-            cause: "initial deployment".into(),
-            found_versions: Default::default(),
-            caller,
-        };
+        let request = DeployRequest::new(Request::deploy(), "initial deployment", caller);
         // One commit records both the app and its first deployment, so no app exists without a deployment.
         let accepted = handle.ask(|reply| AppCommand::Deploy { request: Box::new(request), reply }).await;
         // After a timeout the app may be on record all the same, together with its deployment.

@@ -55,13 +55,7 @@ impl Control for Controller {
         let spec = needed.none_of(spec).map_err(create::needs_values)?;
         let (request, cause) = update_request(options);
         let spec = Some(NewSpec { spec, replaces: options.replaces });
-        let request = DeployRequest {
-            request,
-            spec,
-            cause: cause.into(),
-            found_versions: Default::default(),
-            caller: caller.clone(),
-        };
+        let request = DeployRequest { spec, ..DeployRequest::new(request, cause, caller.clone()) };
         self.request_deployment(app, request).await?;
         self.app(app).await
     }
@@ -100,13 +94,7 @@ impl Control for Controller {
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
         let (restart, cause) = restart_request(components);
-        let request = DeployRequest {
-            request: Request::restart(restart),
-            spec: None,
-            cause,
-            found_versions: Default::default(),
-            caller: caller.clone(),
-        };
+        let request = DeployRequest::new(Request::restart(restart), cause, caller.clone());
         self.start_deployment(app, request).await
     }
 
@@ -117,13 +105,7 @@ impl Control for Controller {
         caller: &Caller,
     ) -> Result<DeploymentView, ControlError> {
         let (request, cause) = deploy_request(options);
-        let request = DeployRequest {
-            request,
-            spec: None,
-            cause: cause.into(),
-            found_versions: Default::default(),
-            caller: caller.clone(),
-        };
+        let request = DeployRequest::new(request, cause, caller.clone());
         self.start_deployment(app, request).await
     }
 

@@ -387,7 +387,7 @@ impl Controller {
             actor,
         };
         let found_versions = components.iter().map(|name| (name.clone(), head(name))).collect();
-        let request = DeployRequest { request: Request::deploy(), spec: None, cause, found_versions, caller };
+        let request = DeployRequest { found_versions, ..DeployRequest::new(Request::deploy(), cause, caller) };
         match self.request_deployment(&app.id, request).await {
             Ok(deployment) => {
                 CheckResult::Deployed { deployment: deployment.id, number: deployment.number, components }
