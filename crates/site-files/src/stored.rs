@@ -69,9 +69,14 @@ impl StoredSite {
         }
     }
 
+    /// Opens a directory if it contains all files of a site.
+    pub fn open_complete(path: &Path) -> Option<Self> {
+        Self::open(path).ok().filter(Self::is_complete)
+    }
+
     /// Whether every file of the index is there with its size. One may be missing after damage to the disk, or if a removal
     /// of the directory was interrupted.
-    pub fn is_complete(&self) -> bool {
+    fn is_complete(&self) -> bool {
         let size = |entry: &Entry| {
             let found = rustix::fs::statat(self.directory.as_fd(), entry.sha256.to_string(), AtFlags::SYMLINK_NOFOLLOW);
             found.ok().and_then(|it| u64::try_from(it.st_size).ok())
@@ -93,7 +98,7 @@ impl StoredSite {
 
 /// Whether a directory contains all files of a site.
 pub fn is_stored(path: &Path) -> bool {
-    StoredSite::open(path).is_ok_and(|it| it.is_complete())
+    StoredSite::open_complete(path).is_some()
 }
 
 /// Removes a directory of stored files. It loses its name first, so that an interrupted removal leaves no directory that

@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::site_files::{Limits as SiteLimits, StoredSite, UnpackError, Unpacked, is_stored, remove, unpack};
+use ::site_files::{Limits as SiteLimits, StoredSite, UnpackError, Unpacked, remove, unpack};
 use app_spec::{AppSpec, Component, MissingDocument, StaticSite};
 use builder::LogSink;
 use bytes::Bytes;
@@ -89,20 +89,21 @@ impl Extraction {
         let to = directory_of(&shared.sites, &self.app).join(&id);
         let checked = to.clone();
         let prepared = tokio::task::spawn_blocking(move || {
-            if is_stored(&checked) {
-                return Ok(true);
+            if let Some(stored) = StoredSite::open_complete(&checked) {
+                return Ok(Some(stored));
             }
             // What is there is damaged, and would stand in the way of the new files.
             match remove(&checked) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(false),
+                _ => Ok(None),
             }
         });
         let prepared = prepared.await.map_err(|error| error.to_string())?;
-        let has_files =
+        let present =
             prepared.map_err(|error| format!("damaged files in {} cannot be removed: {error}", to.display()))?;
-        if has_files {
+        let stored = if let Some(stored) = present {
             sink("The files of the site are stored already");
+            stored
         } else {
             let result = self.read_image(shared, image, &to, sink).await;
             // In any case: the engine may have created it although the answer was lost. What stays is removed as a
@@ -111,9 +112,9 @@ impl Extraction {
                 warn!(container = %self.container, %error, "could not be removed yet");
             }
             result?;
-        }
-        let opened = tokio::task::spawn_blocking(move || StoredSite::open(&to)).await;
-        let stored = opened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            let opened = tokio::task::spawn_blocking(move || StoredSite::open(&to)).await;
+            opened.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?
+        };
         let files = &stored.index.files;
         let content = SiteContent { id, files: files.len() as u64, bytes: files.values().map(|it| it.size).sum() };
         sink(&format!("The site has {} files with {} bytes", content.files, content.bytes));
