@@ -129,16 +129,27 @@ impl Browser {
 
     /// Opens a page in the current tab and waits until it is loaded.
     pub async fn go(&self, url: &str) -> Result<()> {
-        let look = async || match self.post("url", json!({ "url": url })).await {
-            Err(error) if error.to_string().contains(NETWORK_CHANGED) => Ok(None),
-            loaded => Ok(Some(loaded)),
-        };
-        self.until(url, look).await?.map(drop)
+        self.load(url, async || self.post("url", json!({ "url": url })).await).await
     }
 
     /// Loads the page again, as the browser's button does.
     pub async fn reload(&self) -> Result<()> {
-        self.post("refresh", json!({})).await.map(drop)
+        self.load("the page again", async || self.post("refresh", json!({})).await).await
+    }
+
+    /// Loads a page, again if the browser drops the connection. The driver reports that as an error, or as a loaded page, which
+    /// is then the browser's error page.
+    async fn load(&self, what: &str, load: impl AsyncFn() -> Result<Value>) -> Result<()> {
+        let look = async || match load().await {
+            Err(error) if error.to_string().contains(NETWORK_CHANGED) => Ok(None),
+            Ok(_) if self.page_text().await?.contains(NETWORK_CHANGED) => Ok(None),
+            loaded => Ok(Some(loaded)),
+        };
+        self.until(what, look).await?.map(drop)
+    }
+
+    async fn page_text(&self) -> Result<String> {
+        into_text(self.run("return document.body ? document.body.innerText : ''", &[]).await?)
     }
 
     /// The address of the page.

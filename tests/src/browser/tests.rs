@@ -140,3 +140,12 @@ async fn a_dropped_browser_leaves_nothing_behind() {
     assert!(state.is_empty() || state.contains(") Z "), "still runs: {state}");
     assert!(!home.exists(), "{} is left", home.display());
 }
+
+#[tokio::test]
+async fn a_page_is_loaded_again_after_a_change_of_the_network() {
+    const FAILS_ONCE: &str = "<link rel=icon href=data:,><body><script>
+        document.body.innerText = localStorage.loaded ? 'page' : 'ERR_NETWORK_CHANGED'; localStorage.loaded = 1</script>";
+    let site = Site::start(&[("/", FAILS_ONCE)]).await.unwrap();
+    let Some(browser) = open(&site).await else { return };
+    assert_eq!(browser.text(css("body")).await.unwrap(), "page");
+}
