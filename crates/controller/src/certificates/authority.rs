@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use data_dir::{DataDirError, private_files};
@@ -24,6 +24,7 @@ use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
 use super::decide::LOCAL_SUFFIXES;
+use crate::supervise::lock;
 
 /// Why the local authority cannot issue a certificate.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,11 @@ const SPARE_DAYS: u32 = 365;
 /// Lifetime of a server certificate, and the age at which the server replaces it.
 const SERVER_DAYS: u32 = 90;
 const RENEW_AFTER_DAYS: u32 = 60;
+/// How a certificate in PEM format begins.
+const CERTIFICATE_BEGINS: &str = "-----BEGIN CERTIFICATE-----";
+
+/// Held while the files are read or written: by the API, and by the task that gets certificates.
+static FILES: Mutex<()> = Mutex::new(());
 
 /// The key of the authority and its certificate.
 pub struct Authority {
@@ -77,9 +83,10 @@ fn key_file(directory: &Path) -> PathBuf {
     directory.join("authority.key")
 }
 
-/// The authority in the directory, or a new one if there is none that can certify these names for a year. Errors: its files
-/// cannot be used.
+/// The authority in the directory, or a new one if there is none that can certify these names, and names below
+/// [`LOCAL_SUFFIXES`], for a year. Errors: its files cannot be used.
 pub fn load_or_create(directory: &Path, names: &[String], now: SystemTime) -> Result<Authority, AuthorityError> {
+    let _files = lock(&FILES);
     let file = certificate_file(directory);
     match load(directory)? {
         Some(Ok(authority)) => match authority.check(names, now) {
@@ -97,6 +104,12 @@ fn warn_replaced(file: &Path, reason: &str) {
     warn!(%file, reason, "created another local certificate authority: clients have to trust the new one");
 }
 
+/// The authority in the directory, if there is one that can be read.
+pub(crate) fn existing(directory: &Path) -> Result<Option<Authority>, AuthorityError> {
+    let _files = lock(&FILES);
+    Ok(load(directory)?.and_then(Result::ok))
+}
+
 /// `None` if there is no authority. An inner error says what is wrong with the files.
 fn load(directory: &Path) -> Result<Option<Result<Authority, String>>, DataDirError> {
     let (key, certificate) = (key_file(directory), certificate_file(directory));
@@ -105,14 +118,40 @@ fn load(directory: &Path) -> Result<Option<Result<Authority, String>>, DataDirEr
         return Err(DataDirError::OpenToOthers { path: key, mode, wanted: 0o600 });
     }
     let read = |path: &Path| private_files::read_small(path).map_err(|cause| file_error("read", path, cause));
-    let (Some(key), Some(certificate)) = (read(&key)?, read(&certificate)?) else { return Ok(None) };
-    let certificate = CertificateDer::from_pem_slice(&certificate).map_err(|error| error.to_string());
-    let key = String::from_utf8(key).map_err(|error| error.to_string());
-    let key = key.and_then(|key| KeyPair::from_pem(&key).map_err(|error| error.to_string()));
-    Ok(Some(certificate.and_then(|certificate| {
-        let issuer = Issuer::from_ca_cert_der(&certificate, key?).map_err(|error| error.to_string())?;
-        Ok(Authority { issuer, certificate })
-    })))
+    let Some(private) = read(&key)? else { return Ok(None) };
+    let shown = read(&certificate)?;
+    let private = match String::from_utf8(private) {
+        Ok(private) => private,
+        Err(error) => return Ok(Some(Err(error.to_string()))),
+    };
+    let own = match private.find(CERTIFICATE_BEGINS) {
+        Some(at) => {
+            let own = &private.as_bytes()[at..];
+            if shown.as_deref() != Some(own) {
+                // The write of the second file was interrupted, or somebody changed it.
+                write(&certificate, own)?;
+            }
+            own
+        }
+        // Older versions wrote the certificate to its own file only.
+        None => match &shown {
+            Some(shown) => shown,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(pair(own, &private)))
+}
+
+/// Errors: the texts cannot be read, or the certificate is that of another key.
+fn pair(certificate: &[u8], key: &str) -> Result<Authority, String> {
+    let certificate = CertificateDer::from_pem_slice(certificate).map_err(|error| error.to_string())?;
+    let key = KeyPair::from_pem(key).map_err(|error| error.to_string())?;
+    let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).map_err(|error| error.to_string())?;
+    if parsed.public_key().raw != key.subject_public_key_info() {
+        return Err("the key does not belong to the certificate".into());
+    }
+    let issuer = Issuer::from_ca_cert_der(&certificate, key).map_err(|error| error.to_string())?;
+    Ok(Authority { issuer, certificate })
 }
 
 fn create(directory: &Path, names: &[String], now: SystemTime) -> Result<Authority, AuthorityError> {
@@ -129,13 +168,15 @@ fn create(directory: &Path, names: &[String], now: SystemTime) -> Result<Authori
     (params.not_before, params.not_after) = ((now - DAY).into(), (now + DAY * AUTHORITY_DAYS).into());
     let certificate = params.self_signed(&key).map_err(refused)?;
     private_files::make_directory(directory).map_err(|cause| file_error("create", directory, cause))?;
-    let write = |path: PathBuf, text: &str| {
-        private_files::write_whole(&path, text.as_bytes()).map_err(|cause| file_error("write", &path, cause))
-    };
-    // A crash in between leaves files that do not belong together. The next start replaces them.
-    write(key_file(directory), &key.serialize_pem())?;
-    write(certificate_file(directory), &certificate.pem())?;
+    // One file contains both, so that a crash leaves no key without its certificate. The other file is a copy of the
+    // certificate for clients.
+    write(&key_file(directory), format!("{}{}", key.serialize_pem(), certificate.pem()).as_bytes())?;
+    write(&certificate_file(directory), certificate.pem().as_bytes())?;
     Ok(Authority { certificate: certificate.der().clone(), issuer: Issuer::new(params, key) })
+}
+
+fn write(path: &Path, text: &[u8]) -> Result<(), DataDirError> {
+    private_files::write_whole(path, text).map_err(|cause| file_error("write", path, cause))
 }
 
 fn named(common_name: String) -> DistinguishedName {
@@ -201,7 +242,10 @@ impl Authority {
         if expires < seconds(now + DAY * SPARE_DAYS) {
             return Err("the old one expires within a year".into());
         }
-        let trial = self.issue(names, now).map_err(|error| error.to_string())?;
+        // Authorities of older versions permit only the names of this host.
+        let local = LOCAL_SUFFIXES.map(|suffix| format!("any.{suffix}"));
+        let names: Vec<String> = names.iter().cloned().chain(local).collect();
+        let trial = self.issue(&names, now).map_err(|error| error.to_string())?;
         let verified = names.iter().try_for_each(|name| self.verify(&trial.chain, name, now));
         verified.map_err(|error| format!("the old one cannot certify {}: {error}", names.join(", ")))
     }
@@ -224,4 +268,78 @@ impl Authority {
 
 fn file_error(doing: &'static str, path: &Path, cause: std::io::Error) -> DataDirError {
     DataDirError::File { doing, path: path.to_owned(), cause }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn shown(directory: &Path) -> String {
+        std::fs::read_to_string(certificate_file(directory)).unwrap()
+    }
+
+    /// An authority as versions without domains of apps wrote it: in two files, and only for this host.
+    fn write_old(directory: &Path) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = named("Old".into());
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let permitted_subtrees = vec![GeneralSubtree::DnsName("localhost".into())];
+        params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+        (params.not_before, params.not_after) =
+            ((SystemTime::now() - DAY).into(), (SystemTime::now() + DAY * AUTHORITY_DAYS).into());
+        private_files::make_directory(directory).unwrap();
+        write(&key_file(directory), key.serialize_pem().as_bytes()).unwrap();
+        write(&certificate_file(directory), params.self_signed(&key).unwrap().pem().as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn an_authority_that_may_not_certify_local_names_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, now) = (folder.path().join("tls"), SystemTime::now());
+        write_old(&directory);
+        let old = shown(&directory);
+        let of_old = existing(&directory).unwrap().unwrap();
+        let issued = of_old.issue(&["shop.test".to_owned()], now).unwrap();
+        assert!(!of_old.certifies(&issued.chain, "shop.test", now));
+        let new = load_or_create(&directory, &[], now).unwrap();
+        assert_ne!(shown(&directory), old);
+        for name in ["shop.localhost", "shop.test", "*.shop.test", "shop.home.arpa"] {
+            let issued = new.issue(&[name.to_owned()], now).unwrap();
+            assert!(new.certifies(&issued.chain, name, now), "{name}");
+            assert!(!of_old.certifies(&issued.chain, name, now), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_write_that_was_interrupted_between_the_files_is_completed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, now) = (folder.path().join("tls"), SystemTime::now());
+        load_or_create(&directory, &[], now).unwrap();
+        let first = shown(&directory);
+        // The certificate of an authority before it, or none.
+        write_old(&folder.path().join("old"));
+        let before = shown(&folder.path().join("old"));
+        for leave in
+            [&|file: &Path| std::fs::write(file, &before).unwrap(), &|file: &Path| std::fs::remove_file(file).unwrap()]
+                as [&dyn Fn(&Path); 2]
+        {
+            leave(&certificate_file(&directory));
+            load_or_create(&directory, &[], now).unwrap();
+            assert_eq!(shown(&directory), first);
+        }
+    }
+
+    #[test]
+    fn a_key_beside_the_certificate_of_another_key_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        write_old(&one);
+        write_old(&two);
+        std::fs::copy(key_file(&two), key_file(&one)).unwrap();
+        let reason = load(&one).unwrap().unwrap().map(|_| ()).unwrap_err();
+        assert!(reason.contains("does not belong"), "{reason}");
+        assert!(existing(&one).unwrap().is_none());
+    }
 }

@@ -48,16 +48,20 @@ fn an_authority_stays_until_it_cannot_certify_the_servers_names_for_a_year() {
 }
 
 #[test]
-fn damaged_files_and_files_that_do_not_belong_together_are_replaced() {
+fn a_damaged_certificate_is_written_again_and_a_damaged_key_is_replaced() {
     let (one, two) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let now = SystemTime::now();
-    started(one.path(), &names(None), now);
+    let first = started(one.path(), &names(None), now);
     let other = started(two.path(), &names(None), now);
     let file = authority::certificate_file(one.path());
     for damaged in [&*other, "", "-----BEGIN CERTIFICATE-----\n"] {
         std::fs::write(&file, damaged).expect("writable");
+        assert_eq!(started(one.path(), &names(None), now), first);
+    }
+    for damaged in ["", "-----BEGIN PRIVATE KEY-----\n"] {
+        data_dir::private_files::write_whole(&one.path().join("authority.key"), damaged.as_bytes()).expect("writable");
         let replaced = started(one.path(), &names(None), now);
-        assert_ne!(replaced, damaged);
+        assert_ne!(replaced, first);
         assert_eq!(started(one.path(), &names(None), now), replaced);
     }
 }
