@@ -17,6 +17,7 @@ pub struct Pebble {
     directory: PathBuf,
     acme: u16,
     management: u16,
+    checks_slowly: bool,
     running: Vec<Running>,
 }
 
@@ -37,7 +38,7 @@ impl Pebble {
         fs::write(directory.join("cert.pem"), made.cert.pem()).unwrap();
         fs::write(directory.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
         let [acme, management] = free_ports();
-        Some(Self { directory, acme, management, running: Vec::new() })
+        Some(Self { directory, acme, management, checks_slowly: false, running: Vec::new() })
     }
 
     /// The address of the ACME directory.
@@ -48,6 +49,11 @@ impl Pebble {
     /// The certificate of the ACME server, which is its own authority.
     pub fn certificate(&self) -> PathBuf {
         self.directory.join("cert.pem")
+    }
+
+    /// Makes the authority wait for some seconds before it checks a name.
+    pub fn check_slowly(&mut self) {
+        self.checks_slowly = true;
     }
 
     /// Starts the authority. It checks names by requests to `http` and handshakes with `https`, and its certificates are
@@ -76,8 +82,11 @@ impl Pebble {
         self.running.push(self.spawn(name_server, NAME_SERVER));
         let mut authority = Command::new(PROGRAM);
         authority.arg("-config").arg(&file).args(["-dnsserver", &dns]);
-        // Answers at once, and accepts every nonce: this is no test of a client for ACME.
-        authority.env("PEBBLE_VA_NOSLEEP", "1").env("PEBBLE_WFE_NONCEREJECT", "0").env("PEBBLE_AUTHZREUSE", "0");
+        // Accepts every nonce: this is no test of a client for ACME.
+        authority.env("PEBBLE_WFE_NONCEREJECT", "0").env("PEBBLE_AUTHZREUSE", "0");
+        if !self.checks_slowly {
+            authority.env("PEBBLE_VA_NOSLEEP", "1");
+        }
         self.running.push(self.spawn(authority, PROGRAM));
         let deadline = Instant::now() + crate::installation::ENDS_WITHIN;
         while TcpStream::connect(local(self.acme)).is_err() {

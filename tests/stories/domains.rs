@@ -142,6 +142,45 @@ async fn a_domain_gets_a_certificate_by_tls_alpn_01_and_keeps_it_while_the_autho
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_a_process_that_was_killed_is_continued_by_the_next_one() {
+    let files = tempfile::tempdir().unwrap();
+    let Some(mut pebble) = Pebble::prepare(files.path()) else { return };
+    pebble.check_slowly();
+    let (directory, ca) = (pebble.directory(), pebble.certificate().display().to_string());
+    let (mut at, address) = with_https(&["--acme-directory", &directory, "--acme-ca", &ca]).await;
+    pebble.start(at.http(), address, 3600);
+    at.create(&app("shop", "{domain: shop.test}")).await.unwrap();
+    let deadline = Instant::now() + ENDS_WITHIN;
+    while !pebble.log().contains("POST /chalZ/") {
+        assert!(Instant::now() < deadline, "{}\n{}", pebble.log(), at.log());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    at.kill_serve();
+    at.serve().await.unwrap();
+    let found = until_certificate(&at, "shop.test", is_valid).await;
+    assert_eq!(found["source"], "acme", "{found}");
+    assert_eq!(pebble.log().matches("POST /order-plz").count(), 1, "{}", pebble.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_of_a_local_authority_that_was_lost_are_replaced() {
+    let (mut at, address) = with_https(&[]).await;
+    at.create(&app("shop", "{domain: shop.test}")).await.unwrap();
+    until_certificate(&at, "shop.test", is_valid).await;
+    let before = https::get(address, "shop.test", "/").await.unwrap().certificate;
+    at.kill_serve();
+    std::fs::remove_dir_all(at.data().join("tls")).unwrap();
+    at.serve().await.unwrap();
+    let deadline = Instant::now() + ENDS_WITHIN;
+    while https::get(address, "shop.test", "/").await.is_ok_and(|it| it.certificate == before) {
+        assert!(Instant::now() < deadline, "{}", at.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(https::get(address, "shop.test", "/").await.unwrap().status, 200);
+    assert!(at.data().join("tls/authority.pem").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_domain_belongs_to_one_app() {
     let (at, address) = with_https(&[]).await;
     at.create(&app("shop", "{domain: one.test, wildcard: true}, {domain: two.test}")).await.unwrap();

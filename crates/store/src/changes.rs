@@ -7,8 +7,8 @@ use rusqlite::{OptionalExtension, Transaction, ffi, params, params_from_iter};
 use crate::audit;
 use crate::error::{DbError, StoreError};
 use crate::records::{
-    AlertDestinations, App, BuiltImage, Certificate, Change, Database, Deployment, HostLogin, IDEMPOTENCY_LIFETIME,
-    Idempotency, Instance, Revision, Session, Token, Webhook,
+    AlertDestinations, App, BuiltImage, Certificate, CertificateAttempts, Change, Database, Deployment, HostLogin,
+    IDEMPOTENCY_LIFETIME, Idempotency, Instance, Revision, Session, Token, Webhook,
 };
 use crate::table::Table;
 use crate::transitions;
@@ -57,6 +57,8 @@ pub(crate) fn apply(tx: &Transaction<'_>, sealer: &Sealer, change: &Change) -> R
         Change::ForgetHostLogin(kind, host) => delete::<HostLogin>(tx, &[kind.as_str(), host]),
         Change::Certificate(certificate) => put(tx, sealer, &**certificate),
         Change::ForgetCertificate(name) => delete::<Certificate>(tx, &[name]),
+        Change::CertificateAttempts(attempts) => put(tx, sealer, attempts),
+        Change::ForgetCertificateAttempts(name) => delete::<CertificateAttempts>(tx, &[name]),
         Change::AcmeAccount(account) => put(tx, sealer, account),
         Change::Webhook(webhook) => put(tx, sealer, webhook),
         Change::ForgetWebhook(name) => delete::<Webhook>(tx, &[name]),

@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use access::{AUDIT_ROWS, Actor, AuditEntry, Session, Token, TokenApp, TokenScope};
-pub use certificate::{AcmeAccount, Certificate, CertificateSource};
+pub use certificate::{AcmeAccount, AcmeOrder, Certificate, CertificateAttempts, CertificateSource};
 pub use host_login::{HostLogin, LoginKind};
 pub use rollback::{AppRollback, BeforeRollback, RollbackAction, ServedVersion};
 use rollout::deployment::{Failure, Stage};
@@ -478,6 +478,9 @@ pub enum Change {
     Certificate(Box<Certificate>),
     /// By the name for which it was added.
     ForgetCertificate(String),
+    CertificateAttempts(CertificateAttempts),
+    /// By the name.
+    ForgetCertificateAttempts(String),
     AcmeAccount(AcmeAccount),
     Webhook(Webhook),
     /// Deletes the webhook with this name and its deliveries.

@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     include_str!("sql/0008_host_logins.sql"),
     include_str!("sql/0009_webhooks.sql"),
     include_str!("sql/0010_certificates.sql"),
+    include_str!("sql/0011_certificate_attempts.sql"),
 ];
 
 /// Migrates the database at `path` to the schema after the last migration.

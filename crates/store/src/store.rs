@@ -24,8 +24,9 @@ use crate::open_files::OpenFiles;
 use crate::query::ReadTx;
 use crate::reader_pool::{READ_LIMIT, ReaderPool};
 use crate::records::{
-    AcmeAccount, AlertDestinations, App, AppState, AuditEntry, BuiltImage, Certificate, Change, Database, Deployment,
-    HostLogin, IDEMPOTENCY_LIFETIME, Instance, JobRun, LoginKind, Revision, Session, Token, Webhook,
+    AcmeAccount, AlertDestinations, App, AppState, AuditEntry, BuiltImage, Certificate, CertificateAttempts, Change,
+    Database, Deployment, HostLogin, IDEMPOTENCY_LIFETIME, Instance, JobRun, LoginKind, Revision, Session, Token,
+    Webhook,
 };
 use crate::schema;
 use crate::table::Table;
@@ -308,6 +309,11 @@ impl Store {
         self.read(|tx| tx.many("ORDER BY name", [])).await
     }
 
+    /// The attempts to get certificates that have not succeeded, by name.
+    pub async fn certificate_attempts(&self) -> Result<Vec<CertificateAttempts>, StoreError> {
+        self.read(|tx| tx.many("ORDER BY name", [])).await
+    }
+
     /// The account at the certificate authority with this directory.
     pub async fn acme_account(&self, directory: &str) -> Result<Option<AcmeAccount>, StoreError> {
         let directory = directory.to_owned();
@@ -504,6 +510,8 @@ fn clear_damage(damaged: &DamagedRows, change: &Change) {
         Change::ForgetHostLogin(kind, host) => damaged.clear(HostLogin::NAME, &format!("{}/{host}", kind.as_str())),
         Change::Certificate(it) => put(damaged, &**it),
         Change::ForgetCertificate(name) => damaged.clear(Certificate::NAME, name),
+        Change::CertificateAttempts(it) => put(damaged, it),
+        Change::ForgetCertificateAttempts(name) => damaged.clear(CertificateAttempts::NAME, name),
         Change::AcmeAccount(it) => put(damaged, it),
         Change::Webhook(it) => put(damaged, it),
         Change::ForgetWebhook(name) => {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::records::{
-    AcmeAccount, AlertDestinations, App, BuiltImage, Certificate, Database, Deployment, HostLogin, Instance, JobRun,
-    Revision, Session, Token, Webhook,
+    AcmeAccount, AlertDestinations, App, BuiltImage, Certificate, CertificateAttempts, Database, Deployment, HostLogin,
+    Instance, JobRun, Revision, Session, Token, Webhook,
 };
 
 /// A record with a table. A row has the key columns, further columns that queries need, and the record as JSON in `body`.
@@ -88,6 +88,9 @@ table!(HostLogin, "host_logins", ["kind", "host"], sealed: true,
     |it| vec![it.kind.as_str(), &it.host],
     |_| vec![]);
 table!(Certificate, "certificates", ["name"], sealed: true,
+    |it| vec![&it.name],
+    |_| vec![]);
+table!(CertificateAttempts, "certificate_attempts", ["name"], sealed: true,
     |it| vec![&it.name],
     |_| vec![]);
 table!(AcmeAccount, "acme_accounts", ["directory"], sealed: true,

@@ -9,7 +9,7 @@ use instant_acme::{
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use store::Store;
-use store::records::{AcmeAccount, Certificate, CertificateSource, Change};
+use store::records::{AcmeAccount, AcmeOrder, Certificate, CertificateAttempts, CertificateSource, Change};
 
 use super::own_files;
 use crate::clock;
@@ -34,27 +34,135 @@ pub(super) struct Answer {
 /// Gives the ingress an answer. Returns once the ingress has it. Errors: a sentence.
 pub(super) type Publish<'a> = &'a (dyn Fn(Answer) -> BoxFuture<'static, Result<(), String>> + Send + Sync);
 
-/// Orders a certificate for one name. Errors: a sentence with the authority's reason.
-pub(super) async fn order(
-    settings: &AcmeSettings,
-    store: &Store,
-    name: &str,
-    attempt: u32,
-    publish: Publish<'_>,
-) -> Result<Certificate, String> {
-    let ordering = async {
-        let account = account(settings, store, false).await?;
-        match issue(settings, &account, name, attempt, publish).await {
-            // The authority has lost its accounts, as one for tests does at each start.
-            Err(Failure::Account) => {
-                let account = self::account(settings, store, true).await?;
-                issue(settings, &account, name, attempt, publish).await.map_err(Failure::into_sentence)
+/// A certificate authority, and what is on record about it.
+pub(super) struct Authority<'a> {
+    pub settings: &'a AcmeSettings,
+    pub store: &'a Store,
+    /// Held while the account is looked up or created.
+    pub account: &'a tokio::sync::Mutex<()>,
+}
+
+impl Authority<'_> {
+    /// Orders a certificate for one name, or continues the order on record. `attempts`: those on record, of which the last
+    /// one begins now. Its order is recorded before the authority checks the name, so that a certificate which was issued for
+    /// a process that was killed is not lost. Errors: a sentence with the authority's reason.
+    pub async fn order(&self, attempts: &mut CertificateAttempts, publish: Publish<'_>) -> Result<Certificate, String> {
+        let ordering = async {
+            let account = self.account(false).await?;
+            match self.issue(&account, attempts, publish).await {
+                // The authority has lost its accounts, as one for tests does at each start.
+                Err(Failure::Account) => {
+                    let account = self.account(true).await?;
+                    self.issue(&account, attempts, publish).await.map_err(Failure::into_sentence)
+                }
+                other => other.map_err(Failure::into_sentence),
             }
-            other => other.map_err(Failure::into_sentence),
+        };
+        let directory = &self.settings.directory;
+        let late = |_| format!("{directory} did not issue a certificate within {} s", ORDER_WITHIN.as_secs());
+        tokio::time::timeout(ORDER_WITHIN, ordering).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+    }
+
+    /// The account of this installation, which is created for the first order.
+    async fn account(&self, new: bool) -> Result<Account, String> {
+        let _looking_up = self.account.lock().await;
+        let (settings, directory) = (self.settings, &self.settings.directory);
+        let unreachable = |error: Error| format!("{directory} cannot be used: {}", sentence(&error));
+        let known = self.store.acme_account(directory).await.map_err(|error| error.to_string())?;
+        // Credentials that cannot be read are replaced.
+        let known = known.filter(|_| !new).and_then(|it| serde_json::from_str(&it.credentials).ok());
+        if let Some(credentials) = known {
+            return builder(settings)?.from_credentials(credentials).await.map_err(unreachable);
         }
-    };
-    let late = |_| format!("{} did not issue a certificate within {} s", settings.directory, ORDER_WITHIN.as_secs());
-    tokio::time::timeout(ORDER_WITHIN, ordering).await.unwrap_or_else(|elapsed| Err(late(elapsed)))
+        let contact = settings.email.as_ref().map(|email| format!("mailto:{email}"));
+        let contact: Vec<&str> = contact.as_deref().into_iter().collect();
+        let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+        let created = builder(settings)?.create(&wanted, directory.clone(), None).await;
+        let (account, credentials) = created.map_err(unreachable)?;
+        let credentials = serde_json::to_string(&credentials).map_err(|error| error.to_string())?;
+        let record = AcmeAccount { directory: directory.clone(), credentials };
+        self.store.commit(vec![Change::AcmeAccount(record)]).await.map_err(|error| error.to_string())?;
+        tracing::info!(directory, "created an account at the certificate authority");
+        Ok(account)
+    }
+
+    async fn issue(
+        &self,
+        account: &Account,
+        attempts: &mut CertificateAttempts,
+        publish: Publish<'_>,
+    ) -> Result<Certificate, Failure> {
+        let name = attempts.name.clone();
+        let (mut order, key) = match self.recorded_order(account, attempts).await? {
+            Some(recorded) => recorded,
+            None => self.new_order(account, attempts).await?,
+        };
+        if order.state().status == OrderStatus::Pending {
+            answer_challenges(self.settings, &mut order, &name, attempts.count - 1, publish).await?;
+            if order.poll_ready(&CHECKED_WITHIN).await? != OrderStatus::Ready {
+                let reason = refusal(&mut order).await.unwrap_or_else(|| "the order is invalid".to_owned());
+                return Err(Failure::Other(format!("the authority could not verify {name}: {reason}")));
+            }
+        }
+        if order.state().status == OrderStatus::Ready {
+            let other =
+                |error: rcgen::Error| Failure::Other(format!("cannot request a certificate for {name}: {error}"));
+            let mut params = CertificateParams::new([name.clone()]).map_err(other)?;
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            let request = params.serialize_request(&key).map_err(other)?;
+            order.finalize_csr(request.der()).await?;
+        }
+        let chain = order.poll_certificate(&CHECKED_WITHIN).await?;
+        let read = own_files::read(&name, &chain, &key.serialize_pem(), CertificateSource::Acme, clock::now());
+        read.map_err(|reason| {
+            // The next attempt would get the same one.
+            attempts.order = None;
+            Failure::Other(format!("the authority issued a certificate that cannot be used: {reason}"))
+        })
+    }
+
+    /// The order of an earlier attempt and its key, if the authority still knows it.
+    async fn recorded_order(
+        &self,
+        account: &Account,
+        attempts: &mut CertificateAttempts,
+    ) -> Result<Option<(Order, KeyPair)>, Failure> {
+        let Some(recorded) = attempts.order.take_if(|it| it.directory == self.settings.directory) else {
+            return Ok(None);
+        };
+        let Ok(key) = KeyPair::from_pem(&recorded.key) else { return Ok(None) };
+        match account.order(recorded.url.clone()).await {
+            Ok(mut order) => {
+                if order.state().status == OrderStatus::Invalid {
+                    return Ok(None);
+                }
+                attempts.order = Some(recorded);
+                Ok(Some((order, key)))
+            }
+            // It has expired, or belongs to an account that is gone.
+            Err(Error::Api(_)) => Ok(None),
+            Err(error) => {
+                attempts.order = Some(recorded);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Begins an order, and records it with a new key.
+    async fn new_order(
+        &self,
+        account: &Account,
+        attempts: &mut CertificateAttempts,
+    ) -> Result<(Order, KeyPair), Failure> {
+        let identifiers = [Identifier::Dns(attempts.name.clone())];
+        let order = account.new_order(&NewOrder::new(&identifiers)).await?;
+        let key = KeyPair::generate().map_err(|error| Failure::Other(format!("cannot make a key: {error}")))?;
+        let directory = self.settings.directory.clone();
+        attempts.order = Some(AcmeOrder { directory, url: order.url().to_owned(), key: key.serialize_pem() });
+        let recorded = self.store.commit(vec![Change::CertificateAttempts(attempts.clone())]).await;
+        recorded.map_err(|error| Failure::Other(error.to_string()))?;
+        Ok((order, key))
+    }
 }
 
 enum Failure {
@@ -92,56 +200,6 @@ fn builder(settings: &AcmeSettings) -> Result<AccountBuilder, String> {
         None => Account::builder().map_err(|error| sentence(&error))?,
     };
     Ok(builder)
-}
-
-/// The account of this installation, which is created for the first order.
-async fn account(settings: &AcmeSettings, store: &Store, new: bool) -> Result<Account, String> {
-    let directory = &settings.directory;
-    let unreachable = |error: Error| format!("{directory} cannot be used: {}", sentence(&error));
-    let known = store.acme_account(directory).await.map_err(|error| error.to_string())?;
-    // Credentials that cannot be read are replaced.
-    let known = known.filter(|_| !new).and_then(|it| serde_json::from_str(&it.credentials).ok());
-    if let Some(credentials) = known {
-        return builder(settings)?.from_credentials(credentials).await.map_err(unreachable);
-    }
-    let contact = settings.email.as_ref().map(|email| format!("mailto:{email}"));
-    let contact: Vec<&str> = contact.as_deref().into_iter().collect();
-    let wanted = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
-    let created = builder(settings)?.create(&wanted, directory.clone(), None).await;
-    let (account, credentials) = created.map_err(unreachable)?;
-    let credentials = serde_json::to_string(&credentials).map_err(|error| error.to_string())?;
-    let record = AcmeAccount { directory: directory.clone(), credentials };
-    store.commit(vec![Change::AcmeAccount(record)]).await.map_err(|error| error.to_string())?;
-    tracing::info!(directory, "created an account at the certificate authority");
-    Ok(account)
-}
-
-async fn issue(
-    settings: &AcmeSettings,
-    account: &Account,
-    name: &str,
-    attempt: u32,
-    publish: Publish<'_>,
-) -> Result<Certificate, Failure> {
-    let identifiers = [Identifier::Dns(name.to_owned())];
-    let mut order = account.new_order(&NewOrder::new(&identifiers)).await?;
-    answer_challenges(settings, &mut order, name, attempt, publish).await?;
-    match order.poll_ready(&CHECKED_WITHIN).await? {
-        OrderStatus::Ready => {}
-        status => {
-            let reason = refusal(&mut order).await.unwrap_or_else(|| format!("the order is {status:?}"));
-            return Err(Failure::Other(format!("the authority could not verify {name}: {reason}")));
-        }
-    }
-    let other = |error: rcgen::Error| Failure::Other(format!("cannot request a certificate for {name}: {error}"));
-    let key = KeyPair::generate().map_err(other)?;
-    let mut params = CertificateParams::new([name.to_owned()]).map_err(other)?;
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    let request = params.serialize_request(&key).map_err(other)?;
-    order.finalize_csr(request.der()).await?;
-    let chain = order.poll_certificate(&CHECKED_WITHIN).await?;
-    let read = own_files::read(name, &chain, &key.serialize_pem(), CertificateSource::Acme, clock::now());
-    read.map_err(|reason| Failure::Other(format!("the authority issued a certificate that cannot be used: {reason}")))
 }
 
 async fn answer_challenges(

@@ -1,29 +1,28 @@
 //! Decides which certificate serves a host name, and whether a new one is needed, from where and when.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rollout::time::Timestamp;
-use store::records::{Certificate, CertificateSource};
+use store::records::{Certificate, CertificateAttempts, CertificateSource};
 
 /// The pause after the first failure. It doubles with each further one, up to [`LONGEST_PAUSE`]: certificate authorities
 /// limit failed checks per name and hour.
 const FIRST_PAUSE: Duration = Duration::from_secs(5 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// How many certificates are ordered at once. A name that takes long to check then does not keep others waiting.
+const ORDERS_AT_ONCE: usize = 4;
+
 /// Suffixes that are reserved for local networks and tests, so that no public authority certifies names below them.
 pub(crate) const LOCAL_SUFFIXES: [&str; 6] = ["localhost", "test", "example", "internal", "local", "home.arpa"];
 
 /// Where certificates may come from, besides files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sources {
+pub(crate) struct Sources<'a> {
     pub acme: bool,
-}
-
-/// What is known about failed attempts for one name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failures {
-    pub count: u32,
-    pub last: Timestamp,
+    /// Names whose certificate comes from an earlier local authority, which clients no longer trust.
+    pub outdated: &'a [String],
 }
 
 /// What to do about a name.
@@ -50,8 +49,8 @@ pub(crate) struct Decision<'a> {
 pub(crate) fn decide<'a>(
     name: &str,
     certificates: &'a [Certificate],
-    sources: Sources,
-    failures: Option<&Failures>,
+    sources: Sources<'_>,
+    attempts: Option<&CertificateAttempts>,
     now: Timestamp,
 ) -> Decision<'a> {
     let covering = || certificates.iter().filter(|it| covers(it, name));
@@ -66,9 +65,12 @@ pub(crate) fn decide<'a>(
         Ok(source) => source,
         Err(reason) => return Decision { serves, need: Need::Impossible(reason) },
     };
-    let current = covering().filter(is_valid).filter(|it| it.source == source).max_by_key(|it| it.not_after);
+    let is_outdated =
+        |it: &Certificate| source == CertificateSource::LocalAuthority && sources.outdated.contains(&it.name);
+    let of_source = covering().filter(is_valid).filter(|it| it.source == source && !is_outdated(it));
+    let current = of_source.max_by_key(|it| it.not_after);
     let due = current.map(renew_at).filter(|due| now < *due);
-    let need = match (due, failures.map(next_attempt)) {
+    let need = match (due, attempts.map(next_attempt)) {
         (Some(due), _) => Need::Nothing { until: Some(due) },
         (None, Some(next)) if now < next => Need::Later(source, next),
         (None, _) => Need::New(source),
@@ -76,15 +78,27 @@ pub(crate) fn decide<'a>(
     Decision { serves, need }
 }
 
+/// The names for which an order begins now. `waiting`: names that need one, with the number of attempts that failed: names
+/// without failures come first. `running`: names that have one.
+pub(crate) fn next_orders(mut waiting: Vec<(u32, String)>, running: &BTreeSet<String>) -> Vec<String> {
+    waiting.retain(|(_, name)| !running.contains(name));
+    waiting.sort();
+    waiting.into_iter().map(|(_, name)| name).take(ORDERS_AT_ONCE.saturating_sub(running.len())).collect()
+}
+
 /// Two thirds of the certificate's life.
 pub(crate) fn renew_at(certificate: &Certificate) -> Timestamp {
     certificate.not_before.plus(certificate.not_after.since(certificate.not_before) / 3 * 2)
 }
 
-/// When the next attempt may begin.
-pub(crate) fn next_attempt(failures: &Failures) -> Timestamp {
-    let doublings = failures.count.saturating_sub(1).min(16);
-    failures.last.plus(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE))
+/// When the next attempt may begin. If the first one was interrupted, the next one follows at once; further ones wait, so that
+/// a process that is killed again and again does not exceed the limits of an authority.
+pub(crate) fn next_attempt(attempts: &CertificateAttempts) -> Timestamp {
+    if attempts.count <= 1 && !attempts.ended {
+        return attempts.last;
+    }
+    let doublings = attempts.count.saturating_sub(1).min(16);
+    attempts.last.plus(FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE))
 }
 
 /// Whether a certificate is valid for a name. Only a wildcard covers a wildcard.
@@ -111,7 +125,7 @@ pub(crate) fn is_local(name: &str) -> bool {
     LOCAL_SUFFIXES.into_iter().any(is_below)
 }
 
-fn source_for(name: &str, sources: Sources) -> Result<CertificateSource, String> {
+fn source_for(name: &str, sources: Sources<'_>) -> Result<CertificateSource, String> {
     let own_files = format!("add one of your own: boatyard certificates add {name} --cert FILE --key FILE");
     match name.strip_prefix("*.") {
         // With an ACME server for a local network, local names are also its business.
@@ -135,8 +149,13 @@ mod tests {
 
     const HOUR: u64 = 60 * 60 * 1000;
     const NOW: Timestamp = Timestamp(1000 * HOUR);
-    const ACME: Sources = Sources { acme: true };
-    const NONE: Sources = Sources { acme: false };
+    const ACME: Sources<'_> = Sources { acme: true, outdated: &[] };
+    const NONE: Sources<'_> = Sources { acme: false, outdated: &[] };
+
+    fn attempts(count: u32, last: Timestamp, ended: bool) -> CertificateAttempts {
+        let name = "a.example.com".to_owned();
+        CertificateAttempts { name, count, last, ended, error: None, order: None }
+    }
 
     /// Valid from and until hours relative to now.
     fn certificate(source: CertificateSource, names: &[&str], from: i64, until: i64) -> Certificate {
@@ -219,16 +238,42 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_of_an_earlier_local_authority_is_replaced_and_serves_until_then() {
+        let held = [certificate(LocalAuthority, &["shop.test"], -1, 80)];
+        let outdated = ["shop.test".to_owned()];
+        let decision = decide("shop.test", &held, Sources { outdated: &outdated, ..NONE }, None, NOW);
+        assert_eq!(decision, Decision { serves: Some(&held[0]), need: Need::New(LocalAuthority) });
+        let until = Some(renew_at(&held[0]));
+        assert_eq!(decide("shop.test", &held, NONE, None, NOW).need, Need::Nothing { until });
+    }
+
+    #[test]
     fn after_failures_the_pauses_double_up_to_half_a_day() {
-        let minutes = |count: u32| next_attempt(&Failures { count, last: NOW }).since(NOW).as_secs() / 60;
-        assert_eq!([1, 2, 3, 4, 8, 9, 100].map(minutes), [5, 10, 20, 40, 640, 720, 720]);
-        let failures = Failures { count: 1, last: Timestamp(NOW.0 - 60_000) };
+        let minutes = |ended: bool| move |count| next_attempt(&attempts(count, NOW, ended)).since(NOW).as_secs() / 60;
+        assert_eq!([1, 2, 3, 4, 8, 9, 100].map(minutes(true)), [5, 10, 20, 40, 640, 720, 720]);
+        assert_eq!([1, 2, 3].map(minutes(false)), [0, 10, 20], "the first attempt was interrupted");
+        let failures = attempts(1, Timestamp(NOW.0 - 60_000), true);
         let held = [certificate(Acme, &["a.example.com"], -80, 10)];
         let decision = decide("a.example.com", &held, ACME, Some(&failures), NOW);
         let later = Timestamp(NOW.0 + 4 * 60_000);
         assert_eq!(decision, Decision { serves: Some(&held[0]), need: Need::Later(Acme, later) });
         let decision = decide("a.example.com", &held, ACME, Some(&failures), later);
         assert_eq!(decision.need, Need::New(Acme));
+    }
+
+    #[test]
+    fn some_names_are_ordered_at_once_and_those_that_failed_come_last() {
+        let next = |waiting: &[(u32, &str)], running: &[&str]| {
+            let running = running.iter().map(|it| (*it).to_owned()).collect();
+            next_orders(waiting.iter().map(|(failed, name)| (*failed, (*name).to_owned())).collect(), &running)
+                .join(" ")
+        };
+        let waiting = [(3, "a"), (0, "f"), (0, "e"), (1, "b"), (0, "d"), (0, "c")];
+        assert_eq!(next(&waiting, &[]), "c d e f");
+        assert_eq!(next(&waiting, &["c", "d"]), "e f");
+        assert_eq!(next(&waiting, &["slow"]), "c d e");
+        assert_eq!(next(&waiting, &["p", "q", "r", "s"]), "");
+        assert_eq!(next(&waiting[..1], &["slow"]), "a");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use store::records::{Certificate, CertificateSource, Change};
 
 use super::Controller;
 use crate::certificates::decide::{Need, is_host_name};
-use crate::certificates::{HostState, host_states, own_files, publish};
+use crate::certificates::{HostState, host_states, own_files, publish, retry};
 use crate::clock;
 use crate::error::{ControlError, closest};
 use crate::view::{Caller, CertificateState, CertificateView};
@@ -83,7 +83,7 @@ impl Controller {
         {
             tracing::warn!(why, "the ingress does not have the new certificates yet");
         }
-        shared.certificates.retry(name);
+        retry(shared, name).await;
     }
 }
 

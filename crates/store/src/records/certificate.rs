@@ -57,3 +57,40 @@ impl std::fmt::Debug for AcmeAccount {
         f.debug_struct("AcmeAccount").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
+
+/// The attempts to get a certificate for a name since the last one that succeeded. Stored sealed.
+///
+/// An attempt is recorded before it begins, so that a process that is killed again and again does not exceed the limits of a
+/// certificate authority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateAttempts {
+    /// The host name.
+    pub name: String,
+    /// How many attempts have begun.
+    pub count: u32,
+    /// When the last one ended, or began if it has not ended.
+    pub last: Timestamp,
+    /// Whether the last one has ended. It has not while it runs, or if the process was killed.
+    pub ended: bool,
+    /// Why the newest one that ended has failed.
+    pub error: Option<String>,
+    /// The order that the next attempt continues.
+    pub order: Option<AcmeOrder>,
+}
+
+/// An order at a certificate authority, whose certificate was not received yet.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeOrder {
+    /// The address of the authority's directory.
+    pub directory: String,
+    /// The address of the order.
+    pub url: String,
+    /// The private key of the certificate, in PEM format.
+    pub key: String,
+}
+
+impl std::fmt::Debug for AcmeOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AcmeOrder").field("url", &self.url).finish_non_exhaustive()
+    }
+}
