@@ -70,43 +70,77 @@ pub(crate) async fn views(shared: &Shared, app: &AppId, spec: &Value) -> Vec<Dom
     if domains.is_empty() {
         return Vec::new();
     }
-    let (routed, states) = match host_states(shared).await {
-        Ok(states) => (shared.ingress.part(app.as_str()).map(|it| it.hosts).unwrap_or_default(), states),
-        Err(_) => Default::default(),
+    let states = host_states(shared).await.unwrap_or_default();
+    let routed = shared.ingress.part(app.as_str()).map(|it| it.hosts).unwrap_or_default();
+    let known = Known {
+        routed: &routed,
+        refusal: &|host| shared.ingress.host_refusal(app.as_str(), host),
+        states: &states,
+        secure: shared.config.https.is_some(),
+        now: clock::now(),
     };
-    let secure = shared.config.https.is_some();
-    domains.iter().map(|it| view(app, it, &routed, &states, secure, clock::now())).collect()
+    domains.iter().map(|it| view(app, it, &known)).collect()
 }
 
-fn view(
-    app: &AppId,
-    spec: &Value,
-    routed: &[String],
-    states: &[HostState],
+/// What the state of a domain follows from.
+struct Known<'a> {
+    /// The host names of the app in the newest table.
+    routed: &'a [String],
+    /// Why the ingress refused one of them.
+    refusal: &'a dyn Fn(&str) -> Option<String>,
+    states: &'a [HostState],
+    /// Whether the ingress listens for HTTPS.
     secure: bool,
     now: Timestamp,
-) -> DomainView {
+}
+
+fn view(app: &AppId, spec: &Value, known: &Known<'_>) -> DomainView {
     let written = spec["domain"].as_str().unwrap_or_default();
     let name = written.strip_suffix('.').unwrap_or(written).to_ascii_lowercase();
-    let state = states.iter().find(|it| it.host.name == name);
-    let valid = state.and_then(|it| it.certificate.as_ref()).filter(|it| now < it.not_after);
-    let (phase, reason) = match state {
-        _ if !routed.contains(&name) => {
-            (DomainPhase::Pending, Some("the app's newest deployment does not serve yet".into()))
-        }
-        _ if !secure || valid.is_some() => (DomainPhase::Active, None),
-        Some(HostState { need: Need::Impossible(reason), .. }) => (DomainPhase::Error, Some(reason.clone())),
-        Some(HostState { last_error: Some(error), is_ordering: false, .. }) => {
-            (DomainPhase::Error, Some(error.clone()))
-        }
-        Some(_) | None => (DomainPhase::Configuring, None),
+    let below = (spec["wildcard"] == true).then(|| format!("*.{name}"));
+    let names = || [&name].into_iter().chain(&below);
+    // A domain is as far as the host name that is least far.
+    let rank = |phase: DomainPhase| match phase {
+        DomainPhase::Error => 0,
+        DomainPhase::Pending => 1,
+        DomainPhase::Configuring => 2,
+        DomainPhase::Active => 3,
     };
+    let phases = names().map(|it| known.phase(it)).min_by_key(|(phase, _)| rank(*phase));
+    let (phase, reason) = phases.unwrap_or((DomainPhase::Pending, None));
     DomainView {
         id: crate::derived_id(&["domain", app.as_str(), &name]),
         spec: spec.clone(),
         phase,
         reason,
-        certificate_expires: valid.map(|it| it.not_after),
+        certificate_expires: names().filter_map(|it| known.valid_until(it)).min(),
+    }
+}
+
+impl Known<'_> {
+    fn state(&self, host: &str) -> Option<&HostState> {
+        self.states.iter().find(|it| it.host.name == host)
+    }
+
+    fn valid_until(&self, host: &str) -> Option<Timestamp> {
+        self.state(host)?.certificate.as_ref().map(|it| it.not_after).filter(|until| self.now < *until)
+    }
+
+    fn phase(&self, host: &str) -> (DomainPhase, Option<String>) {
+        if !self.routed.iter().any(|it| it == host) {
+            return (DomainPhase::Pending, Some("the app's newest deployment does not serve yet".into()));
+        }
+        if let Some(reason) = (self.refusal)(host) {
+            return (DomainPhase::Error, Some(reason));
+        }
+        match self.state(host) {
+            _ if !self.secure || self.valid_until(host).is_some() => (DomainPhase::Active, None),
+            Some(HostState { need: Need::Impossible(reason), .. }) => (DomainPhase::Error, Some(reason.clone())),
+            Some(HostState { last_error: Some(error), is_ordering: false, .. }) => {
+                (DomainPhase::Error, Some(error.clone()))
+            }
+            Some(_) | None => (DomainPhase::Configuring, None),
+        }
     }
 }
 
@@ -180,10 +214,55 @@ mod tests {
         for (routed, state, secure, phase, reason) in table {
             let described = format!("{state:?} {secure}");
             let spec = json!({"domain": "A.example."});
-            let view = view(&"id".into(), &spec, routed, &[state], secure, now);
+            let known = Known { routed, refusal: &|_| None, states: &[state], secure, now };
+            let view = view(&"id".into(), &spec, &known);
             assert_eq!(view.phase, phase, "{described}");
             let found = view.reason.unwrap_or_default();
             assert!(reason.map_or(found.is_empty(), |part| found.contains(part)), "{described}: {found}");
         }
+    }
+
+    #[test]
+    fn a_domain_is_not_active_while_the_ingress_refuses_its_host() {
+        let refusal = |host: &str| (host == "a.example").then(|| "host a.example belongs to app b".to_owned());
+        let routed = ["a.example".to_owned(), "b.example".to_owned()];
+        let known = Known { routed: &routed, refusal: &refusal, states: &[], secure: false, now: Timestamp(50) };
+        let phase = |domain: &str| view(&"id".into(), &json!({"domain": domain}), &known);
+        assert_eq!(phase("b.example").phase, DomainPhase::Active);
+        let refused = phase("a.example");
+        assert_eq!(
+            (refused.phase, refused.reason.as_deref()),
+            (DomainPhase::Error, Some("host a.example belongs to app b"))
+        );
+    }
+
+    #[test]
+    fn a_domain_is_not_active_while_its_wildcard_has_no_certificate() {
+        let routed = ["a.example", "*.a.example"].map(str::to_owned);
+        let state = |name: &str, need: Need, certificate: Option<Certificate>| HostState {
+            host: HostName { name: name.into(), app: "id".into(), minimum_tls_version: None },
+            certificate,
+            need,
+            is_ordering: false,
+            last_error: None,
+        };
+        let certificate = Certificate {
+            name: "a.example".into(),
+            source: CertificateSource::Acme,
+            names: vec!["a.example".into()],
+            chain: String::new(),
+            key: String::new(),
+            not_before: Timestamp(0),
+            not_after: Timestamp(100),
+            added: Timestamp(0),
+        };
+        let states = [
+            state("*.a.example", Need::Impossible("no source".into()), None),
+            state("a.example", Need::Nothing { until: None }, Some(certificate)),
+        ];
+        let known = Known { routed: &routed, refusal: &|_| None, states: &states, secure: true, now: Timestamp(50) };
+        let with = view(&"id".into(), &json!({"domain": "a.example", "wildcard": true}), &known);
+        assert_eq!((with.phase, with.reason.as_deref()), (DomainPhase::Error, Some("no source")));
+        assert_eq!(view(&"id".into(), &json!({"domain": "a.example"}), &known).phase, DomainPhase::Active);
     }
 }

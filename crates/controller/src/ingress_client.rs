@@ -102,6 +102,8 @@ struct Shared {
     released: Mutex<BTreeSet<String>>,
     /// Open connections and requests by upstream, as the ingress last reported them.
     open: Mutex<BTreeMap<String, Open>>,
+    /// The parts of the newest table that the ingress left out.
+    refused: Mutex<Vec<RouteRefused>>,
     /// Why the ingress could not save the newest table to disk.
     unsaved: Mutex<Option<String>>,
     /// Request counts at the time when the newest table was acknowledged.
@@ -112,6 +114,14 @@ struct Shared {
     tables: watch::Sender<u64>,
     /// The certificates that the ingress has or gets next.
     certificates: Mutex<Option<CertificateSet>>,
+}
+
+impl Shared {
+    /// The routes of all apps, as the next table has them.
+    fn table(&self) -> Vec<AppRoutes> {
+        let (unknown, released) = (lock(&self.unknown), lock(&self.released));
+        join::joined(&lock(&self.parts), &unknown, &released)
+    }
 }
 
 /// Request counts of one ingress process, by app and window.
@@ -165,6 +175,7 @@ impl IngressClient {
             unknown: Mutex::new(unknown),
             released: Mutex::new(being_deleted.iter().map(ToString::to_string).collect()),
             open: Mutex::default(),
+            refused: Mutex::default(),
             unsaved: Mutex::default(),
             tallies: Mutex::default(),
             control: Mutex::default(),
@@ -177,7 +188,6 @@ impl IngressClient {
             shared: shared.clone(),
             inbox,
             version: 0,
-            refused: Vec::new(),
             refusals: Backoff::new(RETRY, LONGEST_RETRY),
         };
         tokio::spawn(task.run(opened, stop));
@@ -260,12 +270,13 @@ impl IngressClient {
             .map_err(|_| gone())?
     }
 
-    /// The host names that apps have, by name. The webhooks count as an app.
+    /// The host names that apps have in the newest table, by name, without those that the ingress refused. The webhooks count
+    /// as an app.
     pub fn host_names(&self) -> Vec<HostName> {
-        let parts = lock(&self.shared.parts);
+        let table = self.shared.table();
         let mut names = BTreeMap::new();
-        for part in parts.values() {
-            for name in &part.hosts {
+        for part in &table {
+            for name in part.hosts.iter().filter(|host| self.host_refusal(&part.app, host).is_none()) {
                 names.entry(name.clone()).or_insert_with(|| HostName {
                     name: name.clone(),
                     app: part.app.clone(),
@@ -274,6 +285,13 @@ impl IngressClient {
             }
         }
         names.into_values().collect()
+    }
+
+    /// Why the ingress left a host name of an app out of the newest table.
+    pub fn host_refusal(&self, app: &str, host: &str) -> Option<String> {
+        let refused = lock(&self.shared.refused);
+        let of_host = refused.iter().find(|it| it.app == app && it.host.as_deref() == Some(host));
+        of_host.map(|it| it.reason.clone())
     }
 
     /// Ticks when an app submits routes.
@@ -415,8 +433,6 @@ struct ConnectionTask {
     inbox: mpsc::Receiver<Work>,
     /// Version of the table that the ingress has, as far as this task knows.
     version: u64,
-    /// Routes that the ingress left out of the newest table.
-    refused: Vec<RouteRefused>,
     refusals: Backoff,
 }
 
@@ -595,10 +611,7 @@ impl ConnectionTask {
 
     async fn exchange(&mut self, control: &dyn IngressConnection) -> Result<(), Unsent> {
         let version = self.version + 1;
-        let apps = {
-            let (unknown, released) = (lock(&self.shared.unknown), lock(&self.shared.released));
-            join::joined(&lock(&self.shared.parts), &unknown, &released)
-        };
+        let apps = self.shared.table();
         control.set_table(RouteTable { version, apps }).await?;
         self.version = version;
         self.refusals.reset();
@@ -612,11 +625,12 @@ impl ConnectionTask {
     }
 
     /// Logs each route that the ingress leaves out once, not with every table.
-    fn log_refused(&mut self, refused: Vec<RouteRefused>) {
-        for it in refused.iter().filter(|it| !self.refused.contains(it)) {
+    fn log_refused(&self, refused: Vec<RouteRefused>) {
+        let mut known = lock(&self.shared.refused);
+        for it in refused.iter().filter(|it| !known.contains(it)) {
             warn!(app = it.app, reason = it.reason, "the ingress left out some of an app's routes");
         }
-        self.refused = refused;
+        *known = refused;
     }
 
     fn set_open(&self, upstream: String, open: Open) {

@@ -345,6 +345,9 @@ pub struct ListenerRefused {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteRefused {
     pub app: String,
+    /// The host that is left out, as in the table. `None`: it is no host, or the ingress is an older one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Why, and what to do about it.
     pub reason: String,
 }

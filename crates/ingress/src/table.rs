@@ -85,7 +85,7 @@ impl Table {
             table.has_files |= app.rules.iter().any(|rule| rule.files.is_some());
             for given in &routes.hosts {
                 let Some(name) = host::normal_entry(given) else {
-                    table.refuse(&app, format!("{given:?} is not a host name"));
+                    table.refuse(&app, given, format!("{given:?} is not a host name"));
                     continue;
                 };
                 let owner = owners.get(name.as_ref()).copied().unwrap_or(&app.id);
@@ -93,15 +93,15 @@ impl Table {
                     table.has_wildcards |= name.starts_with('*');
                     table.hosts.insert(name.into_owned().into_boxed_str(), Arc::clone(&app));
                 } else {
-                    table.refuse(&app, format!("host {name} belongs to app {owner}; give it to one of the two"));
+                    table.refuse(&app, given, format!("host {name} belongs to app {owner}; give it to one of the two"));
                 }
             }
         }
         table
     }
 
-    fn refuse(&mut self, app: &App, reason: String) {
-        self.refused.push(RouteRefused { app: app.id.clone(), reason });
+    fn refuse(&mut self, app: &App, host: &str, reason: String) {
+        self.refused.push(RouteRefused { app: app.id.clone(), host: Some(host.to_owned()), reason });
     }
 
     /// Whether the TLS connection was opened for a host name of another app. `server_name`: the name in the handshake, in
@@ -139,7 +139,7 @@ fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str
 impl App {
     fn compile(routes: &AppRoutes, registry: &mut Registry, refused: &mut Vec<RouteRefused>) -> Self {
         let counters = registry.app_counters(&routes.app, &routes.window);
-        let mut refuse = |reason| refused.push(RouteRefused { app: routes.app.clone(), reason });
+        let mut refuse = |reason| refused.push(RouteRefused { app: routes.app.clone(), host: None, reason });
         let mut rules = Vec::new();
         for rule in &routes.rules {
             match CompiledRule::compile(rule, registry) {
@@ -202,7 +202,7 @@ impl CompiledRule {
             cors: rule.cors.as_ref().map(Cors::compile).transpose().map_err(of_route)?,
             upstreams: rule.upstreams().iter().map(|wanted| registry.upstream(wanted)).collect(),
             files: match &rule.target {
-                Target::Files { files } => Some(Site::new(files, &mut registry.contents)),
+                Target::Files { files } => Some(Site::new(files, &registry.sites)),
                 Target::Instances { .. } | Target::Redirect { .. } | Target::Unknown(_) => None,
             },
             next: AtomicUsize::new(0),

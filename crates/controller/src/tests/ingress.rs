@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use engine_fake::FakeEngine;
 use ingress::client::IngressEvent;
-use ingress::protocol::{CertificateSet, Counters, Open, RouteTable, Status};
+use ingress::protocol::{CertificateSet, Counters, Open, RouteRefused, RouteTable, Status};
 use rollout::ids::AppId;
 use tokio::sync::{broadcast, watch};
 
@@ -45,6 +45,8 @@ struct State {
     taken: Vec<Taken>,
     /// Tables from this number on get no acknowledgement.
     silent_at: Option<usize>,
+    /// Hosts that the process leaves out, by app.
+    refused: Vec<RouteRefused>,
     open: BTreeMap<String, Open>,
     /// Counts of the current process, by app and window.
     counters: BTreeMap<String, BTreeMap<String, Counters>>,
@@ -133,6 +135,12 @@ impl MemoryIngress {
     /// While true, refuses every table but keeps serving.
     pub fn refuse(&self, refuses: bool) {
         self.state().refuses = refuses;
+    }
+
+    /// From the next table on, leaves out a host of an app.
+    pub fn refuse_host(&self, app: &str, host: &str) {
+        let refused = RouteRefused { app: app.into(), host: Some(host.into()), reason: format!("{host} is taken") };
+        self.state().refused.push(refused);
     }
 
     /// Puts another connection in charge until the next hello.
@@ -228,6 +236,7 @@ impl IngressConnection for MemoryIngress {
             open: state.open.clone(),
             counters: state.counters.clone(),
             sent_bytes: state.sent_bytes.clone(),
+            refused: state.refused.clone(),
             ..Status::default()
         })
     }

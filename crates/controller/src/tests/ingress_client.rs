@@ -152,6 +152,25 @@ fn a_restarted_ingress_gets_the_newest_table_at_once() {
 }
 
 #[test]
+fn host_names_that_were_released_or_refused_are_not_those_of_an_app() {
+    simulate(async {
+        let (_dir, ingress, client) = client(&[], &["a", "b"]).await;
+        let names =
+            || client.host_names().into_iter().map(|it| format!("{} of {}", it.name, it.app)).collect::<Vec<_>>();
+        let with =
+            |app: &str, host: &str| AppRoutes { hosts: vec![host.into(), format!("{app}.localhost")], ..part(app) };
+        client.set(with("a", "shop.example.com")).await.unwrap();
+        ingress.refuse_host("b", "shop.example.com");
+        client.set(with("b", "shop.example.com")).await.unwrap();
+        assert_eq!(names(), ["a.localhost of a", "b.localhost of b", "shop.example.com of a"]);
+        assert_eq!(client.host_refusal("b", "shop.example.com").as_deref(), Some("shop.example.com is taken"));
+        assert_eq!(client.host_refusal("a", "shop.example.com"), None);
+        client.release_hosts("a");
+        assert_eq!(names(), ["b.localhost of b"]);
+    });
+}
+
+#[test]
 fn a_table_without_an_acknowledgement_is_an_error() {
     simulate(async {
         let (_dir, ingress, client) = client(&[], &[]).await;
