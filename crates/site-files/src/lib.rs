@@ -15,7 +15,7 @@ mod stored;
 mod unpack;
 
 pub use index::{Entry, FileHash, Index};
-pub use stored::{ReadError, StoredSite, is_stored, remove};
+pub use stored::{ReadError, StoredSite, remove};
 pub use unpack::{Limits, UnpackError, Unpacked, unpack};
 
 #[cfg(test)]

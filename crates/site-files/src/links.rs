@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::index::Entry;
-use crate::unpack::UnpackError;
+use crate::unpack::{Limits, UnpackError};
 
 /// How many links may lie on the way to a file, as in Linux (path_resolution(7)).
 const LINKS_ON_THE_WAY: usize = 40;
@@ -11,17 +11,23 @@ const LINKS_ON_THE_WAY: usize = 40;
 /// A file or a directory that a link names.
 enum Named {
     File(Entry),
-    Directory(Vec<(String, Entry)>),
+    Directory {
+        entries: Vec<(String, Entry)>,
+        /// One of the links below it.
+        link: Option<String>,
+    },
 }
 
 /// Adds what the links name to `files`. `links`: by path, with the text of the link. `directory`: the directory of the site
-/// in its image, with which absolute links have to begin. Returns notes about links that name nothing. Errors: a link leaves
-/// the site, or there are more files than `most`.
+/// in its image, with which absolute links have to begin. `paths`: bytes of all paths so far. Returns notes about links that
+/// are left out: those that name nothing, and those below a directory that another link names. Errors: a link leaves the
+/// site, or a limit is exceeded.
 pub(crate) fn resolve(
     files: &mut BTreeMap<String, Entry>,
     links: &BTreeMap<String, String>,
     directory: &str,
-    most: usize,
+    limits: Limits,
+    mut paths: u64,
 ) -> Result<Vec<String>, UnpackError> {
     let mut targets = BTreeMap::new();
     for (path, text) in links {
@@ -34,14 +40,23 @@ pub(crate) fn resolve(
     for (path, target) in &targets {
         match follow(files, &targets, target) {
             Some(Named::File(entry)) => found.push(((*path).to_owned(), entry)),
-            Some(Named::Directory(entries)) => {
-                found.extend(entries.into_iter().map(|(below, entry)| (format!("{path}/{below}"), entry)));
+            Some(Named::Directory { entries, link }) => {
+                if let Some(link) = link {
+                    notes.push(format!(
+                        "left out {path}/{link}, and other links below {path}: links in a directory that a link names are \
+                         not followed"
+                    ));
+                }
+                for (below, entry) in entries {
+                    let path = format!("{path}/{below}");
+                    paths += path.len() as u64;
+                    found.push((path, entry));
+                    limits.check(files.len() + found.len(), paths)?;
+                }
             }
             None => notes.push(format!("left out {path}: the link names no file of the site")),
         }
-        if files.len() + found.len() > most {
-            return Err(UnpackError::TooManyFiles { most });
-        }
+        limits.check(files.len() + found.len(), paths)?;
     }
     files.extend(found);
     Ok(notes)
@@ -83,7 +98,8 @@ fn follow(files: &BTreeMap<String, Entry>, targets: &BTreeMap<&str, String>, pat
         let below = files.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
         let below: Vec<_> = below.map(|(name, entry)| (name[prefix.len()..].to_owned(), *entry)).collect();
         if !below.is_empty() {
-            return Some(Named::Directory(below));
+            let link = targets.range(prefix.as_str()..).next().and_then(|(link, _)| link.strip_prefix(&prefix));
+            return Some(Named::Directory { entries: below, link: link.map(str::to_owned) });
         }
         // The path itself is a link, or leads through one.
         let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);

@@ -1,17 +1,21 @@
 //! A directory of stored files.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::index::{Entry, Index};
 
 /// The name of the index in its directory. It is no hash, so no stored file has this name.
 pub(crate) const INDEX: &str = "index.json";
+
+/// The largest index that is read. An index of the largest site is smaller, even if each byte of its paths is escaped.
+const INDEX_LIMIT: u64 = 128 << 20;
 
 /// The extension of directories that [`remove`] has not removed yet.
 const REMOVED: &str = "removed";
@@ -52,7 +56,12 @@ impl StoredSite {
         let unusable = |why: String| ReadError::Index { path: path.to_owned(), why };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
-        let bytes = std::fs::read(path.join(INDEX)).map_err(failed)?;
+        let mut bytes = Vec::new();
+        let file = File::open(path.join(INDEX)).map_err(failed)?;
+        file.take(INDEX_LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > INDEX_LIMIT {
+            return Err(unusable(format!("it is larger than {} MiB", INDEX_LIMIT >> 20)));
+        }
         let index: Index = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
         if !index.is_readable() {
             return Err(unusable("it was written by a newer version".into()));
@@ -84,21 +93,20 @@ impl StoredSite {
         self.index.files.values().all(|entry| size(entry) == Some(entry.size))
     }
 
-    /// Opens one of the files. `cached`: only if that needs no access to a disk; else the error is
-    /// [`io::ErrorKind::WouldBlock`].
+    /// Opens one of the files. Its name is a hash, so it lies in the directory, and no link is followed. `cached`: only if
+    /// that needs no access to a disk; else, and on kernels before 5.12, the error is [`io::ErrorKind::WouldBlock`].
     pub fn file(&self, entry: &Entry, cached: bool) -> io::Result<File> {
+        let (directory, name) = (self.directory.as_fd(), entry.sha256.to_string());
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        let resolve = if cached { resolve | ResolveFlags::CACHED } else { resolve };
-        let opened =
-            rustix::fs::openat2(self.directory.as_fd(), entry.sha256.to_string(), flags, Mode::empty(), resolve);
+        let opened = match cached {
+            false => rustix::fs::openat(directory, name, flags, Mode::empty()),
+            true => match rustix::fs::openat2(directory, name, flags, Mode::empty(), ResolveFlags::CACHED) {
+                Err(Errno::NOSYS | Errno::INVAL) => Err(Errno::WOULDBLOCK),
+                other => other,
+            },
+        };
         Ok(File::from(opened?))
     }
-}
-
-/// Whether a directory contains all files of a site.
-pub fn is_stored(path: &Path) -> bool {
-    StoredSite::open_complete(path).is_some()
 }
 
 /// Removes a directory of stored files. It loses its name first, so that an interrupted removal leaves no directory that

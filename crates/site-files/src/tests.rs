@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -94,12 +95,13 @@ fn a_directory_counts_as_stored_only_while_all_its_files_are_there() {
         &|| std::fs::write(files().next_back().unwrap(), "half").unwrap(),
         &|| std::fs::write(directory.join("index.json"), "{").unwrap(),
     ];
-    assert!(!is_stored(&directory));
+    let is_stored = || StoredSite::open_complete(&directory).is_some();
+    assert!(!is_stored());
     for damage in damages {
         unpacked(&folder, &entries).unwrap();
-        assert!(is_stored(&directory));
+        assert!(is_stored());
         damage();
-        assert!(!is_stored(&directory));
+        assert!(!is_stored());
         remove(&directory).unwrap();
         assert_eq!(names(&folder.path().join("sites")), [""; 0]);
     }
@@ -135,8 +137,13 @@ fn links_become_what_they_name_if_that_is_in_the_site() {
     let unpacked = unpacked(&folder, &entries).unwrap();
     assert_eq!(
         unpacked.notes,
-        ["left out broken: the link names no file of the site", "left out circle: the link names no file of the site"]
+        [
+            "left out broken: the link names no file of the site",
+            "left out circle: the link names no file of the site",
+            "left out latest/up, and other links below latest: links in a directory that a link names are not followed"
+        ]
     );
+    assert!(!StoredSite::open(&folder.path().join("sites/1")).unwrap().index.files.contains_key("latest/up"));
     let site = StoredSite::open(&folder.path().join("sites/1")).unwrap();
     for path in ["latest/index.html", "through", "absolute.html", "v2/up", "v2/index.html"] {
         assert_eq!(read(&site, path), "two", "{path}");
@@ -187,21 +194,49 @@ fn a_site_is_a_directory_with_files() {
 #[test]
 fn a_site_may_have_as_many_files_and_bytes_as_the_limits_say() {
     let entries = [Directory("d"), Tar::File("d/a", "12345"), Tar::File("d/b", "12345")];
-    let with = |files, bytes| {
+    let with = |files, bytes, paths| {
         let folder = tempfile::tempdir().unwrap();
-        let result = unpack(&*stream(&entries), "/d", &folder.path().join("1"), Limits { files, bytes });
+        let result = unpack(&*stream(&entries), "/d", &folder.path().join("1"), Limits { files, bytes, paths });
         result.map(|_| ()).map_err(|error| error.to_string())
     };
-    assert_eq!(with(2, 10), Ok(()));
-    assert_eq!(with(1, 10), Err("the site has more than 1 files".into()));
-    assert_eq!(with(2, 9), Err("the files of the site are larger than 0 MiB together".into()));
+    assert_eq!(with(2, 10, 2), Ok(()));
+    assert_eq!(with(1, 10, 2), Err("the site has more than 1 files".into()));
+    assert_eq!(with(2, 9, 2), Err("the files of the site are larger than 0 MiB together".into()));
+    assert_eq!(with(2, 10, 1), Err("the paths of the site's files are longer than 0 MiB together".into()));
     // A link to a directory multiplies its files.
     let folder = tempfile::tempdir().unwrap();
     let entries =
         [Directory("d"), Tar::File("d/a/1", "x"), Tar::File("d/a/2", "x"), Link("d/b", "a"), Link("d/c", "a")];
-    let limits = Limits { files: 5, bytes: 10 };
+    let limits = Limits { files: 5, bytes: 10, paths: 100 };
     let error = unpack(&*stream(&entries), "/d", &folder.path().join("1"), limits).unwrap_err();
     assert!(matches!(error, UnpackError::TooManyFiles { most: 5 }), "{error}");
+    // Two files, two links and three of the four paths below the links.
+    let limits = Limits { files: 10, bytes: 10, paths: 2 * 3 + 2 + 3 * 3 };
+    let error = unpack(&*stream(&entries), "/d", &folder.path().join("1"), limits).unwrap_err();
+    assert!(matches!(error, UnpackError::PathsTooLong { .. }), "{error}");
+}
+
+#[test]
+fn an_index_that_is_too_large_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    // A hole, which takes no space.
+    File::create(folder.path().join("index.json")).unwrap().set_len((128 << 20) + 1).unwrap();
+    let error = StoredSite::open(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("larger than 128 MiB"), "{error}");
+}
+
+#[test]
+fn a_link_in_the_place_of_a_stored_file_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    unpacked(&folder, &[Directory("d"), Tar::File("d/a", "1")]).unwrap();
+    let site = StoredSite::open(&folder.path().join("sites/1")).unwrap();
+    let entry = site.index.files["a"];
+    let file = folder.path().join("sites/1").join(entry.sha256.to_string());
+    std::fs::rename(&file, folder.path().join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("elsewhere"), &file).unwrap();
+    for cached in [false, true] {
+        site.file(&entry, cached).unwrap_err();
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::index::{Entry, FileHash, Index};
 use crate::links;
-use crate::stored::{INDEX, is_stored};
+use crate::stored::{INDEX, StoredSite};
 
 /// How large a site may be.
 #[derive(Debug, Clone, Copy)]
@@ -22,13 +22,28 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of all files together.
     pub bytes: u64,
+    /// Bytes of all their paths together.
+    pub paths: u64,
 }
 
 impl Default for Limits {
-    /// 100,000 files, which the ingress keeps in its memory with about 200 bytes each, and 4 GiB, the local disk of a
-    /// component on App Platform.
+    /// 100,000 files with 16 MiB of paths, which the ingress keeps in its memory, and 4 GiB, the local disk of a component on
+    /// App Platform.
     fn default() -> Self {
-        Self { files: 100_000, bytes: 4 << 30 }
+        Self { files: 100_000, bytes: 4 << 30, paths: 16 << 20 }
+    }
+}
+
+impl Limits {
+    /// Errors: there are more files, or longer paths.
+    pub(crate) fn check(&self, files: usize, paths: u64) -> Result<(), UnpackError> {
+        if files > self.files {
+            return Err(UnpackError::TooManyFiles { most: self.files });
+        }
+        if paths > self.paths {
+            return Err(UnpackError::PathsTooLong { most: self.paths });
+        }
+        Ok(())
     }
 }
 
@@ -104,6 +119,12 @@ pub enum UnpackError {
         most: usize,
     },
     /// See [`Limits`].
+    #[error("the paths of the site's files are longer than {} MiB together", most >> 20)]
+    PathsTooLong {
+        /// The limit.
+        most: u64,
+    },
+    /// See [`Limits`].
     #[error("the files of the site are larger than {} MiB together", most >> 20)]
     TooLarge {
         /// The limit.
@@ -119,10 +140,11 @@ pub fn unpack(stream: impl Read, directory: &str, to: &Path, limits: Limits) -> 
     let failed = |cause| UnpackError::Write { path: to.to_owned(), cause };
     DirBuilder::new().recursive(true).mode(0o700).create(parent).map_err(failed)?;
     let draft = Draft::new(parent).map_err(failed)?;
-    let mut site = Reading { draft: &draft, to, limits, files: BTreeMap::new(), links: BTreeMap::new(), bytes: 0 };
+    let mut site =
+        Reading { draft: &draft, to, limits, files: BTreeMap::new(), links: BTreeMap::new(), bytes: 0, paths: 0 };
     site.read(stream, directory)?;
-    let Reading { mut files, links, bytes, .. } = site;
-    let notes = links::resolve(&mut files, &links, directory, limits.files)?;
+    let Reading { mut files, links, bytes, paths, .. } = site;
+    let notes = links::resolve(&mut files, &links, directory, limits, paths)?;
     if files.is_empty() {
         return Err(UnpackError::Empty { directory: directory.to_owned() });
     }
@@ -143,6 +165,7 @@ struct Reading<'a> {
     files: BTreeMap<String, Entry>,
     links: BTreeMap<String, String>,
     bytes: u64,
+    paths: u64,
 }
 
 impl Reading<'_> {
@@ -166,8 +189,8 @@ impl Reading<'_> {
                 EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => self.store(&mut entry, path)?,
                 EntryType::Symlink => {
                     let target = text(&entry.link_name_bytes().unwrap_or_default())?;
+                    self.count(&path)?;
                     self.links.insert(path, target);
-                    self.count()?;
                 }
                 EntryType::Link => {
                     let target = text(&entry.link_name_bytes().unwrap_or_default())?;
@@ -175,8 +198,8 @@ impl Reading<'_> {
                     let Some(known) = named.and_then(|it| self.files.get(&it)).copied() else {
                         return Err(UnpackError::LinkLeaves { path, target });
                     };
+                    self.count(&path)?;
                     self.files.insert(path, known);
-                    self.count()?;
                 }
                 _ => return Err(UnpackError::Special { path }),
             }
@@ -198,16 +221,15 @@ impl Reading<'_> {
             StoreError::Read(cause) => UnpackError::Read(cause),
             StoreError::Write(cause) => UnpackError::Write { path: self.to.to_owned(), cause },
         })?;
+        self.count(&path)?;
         self.files.insert(path, Entry { sha256, size });
-        self.count()
+        Ok(())
     }
 
-    fn count(&self) -> Result<(), UnpackError> {
-        let most = self.limits.files;
-        if self.files.len() + self.links.len() > most {
-            return Err(UnpackError::TooManyFiles { most });
-        }
-        Ok(())
+    /// Counts a path that is added. Errors: see [`Limits::check`].
+    fn count(&mut self, path: &str) -> Result<(), UnpackError> {
+        self.paths += path.len() as u64;
+        self.limits.check(self.files.len() + self.links.len() + 1, self.paths)
     }
 }
 
@@ -290,7 +312,7 @@ impl Draft {
         match fs::rename(&self.path, to) {
             Ok(()) => self.finished.set(true),
             // The same files were stored meanwhile.
-            Err(_) if is_stored(to) => return Ok(()),
+            Err(_) if StoredSite::open_complete(to).is_some() => return Ok(()),
             Err(error) => return Err(error),
         }
         File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all()
