@@ -20,6 +20,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::files::OpenSites;
 use crate::listeners::Listeners;
 use crate::protocol::{
     Certificate, CertificateSet, Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status,
@@ -186,6 +187,11 @@ impl ControlServer {
     }
 
     async fn set_table(&self, table: RouteTable, requester: &Requester<'_>) -> Message {
+        // Before the lock: the index of a site may be large, and other requests do not have to wait while it is read.
+        let (table, sites) = match self.with_sites(table).await {
+            Ok(opened) => opened,
+            Err(error) => return refused(format!("the files of static sites cannot be opened: {error}")),
+        };
         let mut config = self.config.lock().await;
         // Checked under the lock: a newer connection may have sent a hello while this request waited for it.
         if let Some(reason) = self.refuse_unless_in_charge(requester) {
@@ -200,9 +206,19 @@ impl ControlServer {
         // It is saved later. If this process crashes before that, the older table is back until the controller sends
         // the current one.
         self.save_and_record(&mut config).await;
-        self.routing.install(&config.table);
+        self.routing.install_with(&config.table, sites);
         tracing::debug!(version, "table in force");
         Message::Acknowledged { version }
+    }
+
+    /// Opens the files of the sites that a table names, on a thread for blocking work.
+    pub async fn with_sites(&self, table: RouteTable) -> Result<(RouteTable, OpenSites), tokio::task::JoinError> {
+        let routing = Arc::clone(&self.routing);
+        tokio::task::spawn_blocking(move || {
+            let sites = routing.open_sites(&table);
+            (table, sites)
+        })
+        .await
     }
 
     async fn set_certificates(&self, wanted: CertificateSet, requester: &Requester<'_>) -> Message {

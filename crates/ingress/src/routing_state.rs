@@ -9,7 +9,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
 use crate::counters::{AppCounters, CounterRegistry};
-use crate::files::Contents;
+use crate::files::{self, OpenSites};
 use crate::protocol::{Address, Counters, Message, Open, RouteTable, Rule};
 use crate::table::Table;
 use crate::upstream::Upstream;
@@ -33,8 +33,8 @@ pub(crate) struct RoutingState {
 pub(crate) struct Registry {
     upstreams: HashMap<(String, Address), Arc<Upstream>>,
     counters: CounterRegistry,
-    /// The files of static sites.
-    pub contents: Contents,
+    /// The files of the static sites in the table.
+    pub sites: OpenSites,
     ended: Arc<Notify>,
 }
 
@@ -57,7 +57,7 @@ impl RoutingState {
         let registry = Registry {
             upstreams: HashMap::new(),
             counters: CounterRegistry::default(),
-            contents: Contents::default(),
+            sites: OpenSites::default(),
             ended: Arc::clone(&ended),
         };
         let routing = Arc::new(RoutingState {
@@ -84,10 +84,22 @@ impl RoutingState {
         self.events.subscribe()
     }
 
-    /// Puts a table in force, except for the parts listed in [`Table::refused`]. When this returns, no new request can
-    /// be admitted at an upstream that the table leaves out.
+    /// Opens the files of the sites that a table names. Blocks while it reads the indexes of new ones, but no lock is held.
+    pub fn open_sites(&self, wanted: &RouteTable) -> OpenSites {
+        let known = self.registry().sites.clone();
+        files::open(wanted, &known)
+    }
+
+    /// Opens the files of sites and calls [`Self::install_with`].
     pub fn install(&self, wanted: &RouteTable) {
+        self.install_with(wanted, self.open_sites(wanted));
+    }
+
+    /// Puts a table in force, except for the parts listed in [`Table::refused`]. When this returns, no new request can
+    /// be admitted at an upstream that the table leaves out. `sites`: what [`Self::open_sites`] returned for it.
+    pub fn install_with(&self, wanted: &RouteTable, sites: OpenSites) {
         let mut registry = self.registry();
+        registry.sites = sites;
         let table = Table::compile(wanted, &self.table(), &mut registry);
         let routed = upstreams_of(wanted);
         let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();

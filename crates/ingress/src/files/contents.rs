@@ -2,34 +2,40 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use site_files::StoredSite;
 
-use crate::protocol::{MissingFile, SiteFiles};
+use crate::protocol::{MissingFile, RouteTable, SiteFiles, Target};
 
-/// The open directories by path, as long as a table names them. Their files never change, so a new table does not read
-/// them again.
-#[derive(Debug, Default)]
-pub(crate) struct Contents(HashMap<String, Weak<StoredSite>>);
+/// The open directories that a table names, by path.
+pub(crate) type OpenSites = HashMap<String, Arc<StoredSite>>;
 
-impl Contents {
-    /// Errors are logged. A table that names the directory later tries again.
-    fn open(&mut self, path: &str) -> Option<Arc<StoredSite>> {
-        if let Some(open) = self.0.get(path).and_then(Weak::upgrade).filter(|it| it.is_at(Path::new(path))) {
-            return Some(open);
+/// Opens the directories that a table names. Those in `known` are not read again, because the files of a directory never
+/// change. Blocks: an index may be large. Errors are logged; a table that names the directory later tries again.
+pub(crate) fn open(table: &RouteTable, known: &OpenSites) -> OpenSites {
+    let rules = table.apps.iter().flat_map(|app| &app.rules);
+    let directories = rules.filter_map(|rule| match &rule.target {
+        Target::Files { files } => Some(&files.directories),
+        Target::Instances { .. } | Target::Redirect { .. } | Target::Unknown(_) => None,
+    });
+    let mut sites = OpenSites::new();
+    for path in directories.flatten() {
+        if !sites.contains_key(path)
+            && let Some(site) = known.get(path).filter(|it| it.is_at(Path::new(path))).cloned().or_else(|| read(path))
+        {
+            sites.insert(path.clone(), site);
         }
-        match StoredSite::open(Path::new(path)) {
-            Ok(site) => {
-                let site = Arc::new(site);
-                self.0.retain(|_, other| other.strong_count() > 0);
-                self.0.insert(path.to_owned(), Arc::downgrade(&site));
-                Some(site)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "static site not readable; deploy the app again, which stores its files again");
-                None
-            }
+    }
+    sites
+}
+
+fn read(path: &str) -> Option<Arc<StoredSite>> {
+    match StoredSite::open(Path::new(path)) {
+        Ok(site) => Some(Arc::new(site)),
+        Err(error) => {
+            tracing::warn!(%error, "static site not readable; deploy the app again, which stores its files again");
+            None
         }
     }
 }
@@ -46,11 +52,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub fn new(files: &SiteFiles, contents: &mut Contents) -> Self {
+    /// `open`: what [`open`] returned for the table.
+    pub fn new(files: &SiteFiles, open: &OpenSites) -> Self {
         let mut directories = files.directories.iter();
         Self {
-            current: directories.next().and_then(|path| contents.open(path)),
-            earlier: directories.filter_map(|path| contents.open(path)).collect(),
+            current: directories.next().and_then(|path| open.get(path).cloned()),
+            earlier: directories.filter_map(|path| open.get(path).cloned()).collect(),
             index: files.index.clone(),
             missing: files.missing.clone(),
         }

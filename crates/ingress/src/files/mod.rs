@@ -12,7 +12,7 @@ mod lookup;
 mod negotiation;
 
 pub(crate) use answer::{find, respond};
-pub(crate) use contents::{Contents, Site};
+pub(crate) use contents::{OpenSites, Site, open};
 pub(crate) use file_body::FileBody;
 
 #[cfg(test)]

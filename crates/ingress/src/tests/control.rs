@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::oneshot;
 
 use super::harness::*;
+use crate::files::tests::{errors, site};
 use crate::limits::Limits;
 use crate::process::{self, IngressError, socket_path};
 use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable};
@@ -133,6 +134,31 @@ async fn unusable_parts_of_a_table_are_left_out_and_listed_in_the_status() {
     assert_eq!(control.set_table(bad).await.unwrap(), 2);
     let status = control.status().await.unwrap();
     assert_eq!((status.version, status.refused.len(), status.refused[0].app.as_str()), (2, 1, "shop"));
+    assert_eq!(status.refused[0].host.as_deref(), Some("no host"));
+}
+
+#[tokio::test]
+async fn other_requests_are_answered_while_the_files_of_a_site_are_opened() {
+    let ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.hello(Vec::new()).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("site");
+    std::fs::create_dir(&directory).unwrap();
+    // A pipe: reading the index takes until something is written.
+    let index = directory.join("index.json");
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &index, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let table = table(1, vec![site("/", Rewrite::Strip, &[&directory], errors())]);
+    let setting = tokio::spawn(async move { control.set_table(table).await });
+    // Opening a pipe for writing takes until somebody reads.
+    let opening = tokio::task::spawn_blocking(move || std::fs::File::options().write(true).open(index));
+    let mut written = soon(opening).await.unwrap().unwrap();
+    let other = ingress.connect().await;
+    assert_eq!(soon(other.status()).await.unwrap().version, 0);
+    std::io::Write::write_all(&mut written, b"no index").unwrap();
+    drop(written);
+    assert_eq!(soon(setting).await.unwrap().unwrap(), 1);
 }
 
 /// A newer controller may send targets that this ingress does not know, if it kept this ingress running.
