@@ -17,7 +17,7 @@ use store::{Store, StoreError};
 use tokio::sync::{Mutex, RwLock, watch};
 use tracing::{error, info, warn};
 
-use crate::app::{AppHandle, Shared};
+use crate::app::{AppHandle, Shared, site_files};
 use crate::bandwidth::{self, Bandwidth};
 use crate::certificates::{self, Certificates};
 use crate::clock;
@@ -247,7 +247,7 @@ fn source(config: &Config, directory: &DataDir) -> Source {
     })
 }
 
-/// Removes containers and networks of deleted apps, which a crash during a deletion can leave behind. Logs containers
+/// Removes files of static sites, containers and networks of deleted apps, which a crash during a deletion can leave behind. Logs containers
 /// of apps that were never on record but does not touch them, because the database may be older than they are.
 async fn sweep(shared: Arc<Shared>) {
     let mut view = shared.watch.view();
@@ -255,6 +255,11 @@ async fn sweep(shared: Arc<Shared>) {
         tokio::time::sleep(SWEEP_EVERY).await;
         if let Err(problem) = shared.store.check_files().await {
             error!(error = %problem, "changes cannot be stored");
+        }
+        if let Ok(deleted) = shared.store.deleted_apps().await
+            && let Err(error) = site_files::sweep(&shared.sites, &deleted).await
+        {
+            warn!(%error, "files of deleted apps could not be removed yet; trying again");
         }
         let seen = view.borrow_and_update().clone();
         if seen.unreachable.is_some() {

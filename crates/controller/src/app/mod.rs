@@ -44,7 +44,7 @@ mod rollout_report;
 mod route_rules;
 mod routing;
 mod serving_images;
-mod site_files;
+pub(crate) mod site_files;
 mod strays;
 mod task;
 mod timeline;

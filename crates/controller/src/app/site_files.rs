@@ -314,8 +314,25 @@ pub(super) async fn remove_all(shared: &Shared, app: &AppId) {
     if let Err(error) = removed
         && error.kind() != io::ErrorKind::NotFound
     {
-        warn!(directory = %path.display(), %error, "files of a deleted app could not be removed; remove the directory");
+        warn!(directory = %path.display(), %error, "files of a deleted app could not be removed yet; trying again");
     }
+}
+
+/// Removes the files of deleted apps, which a crash during a deletion can leave behind. Errors: a directory cannot be read or
+/// removed.
+pub(crate) async fn sweep(sites: &Path, deleted: &BTreeSet<AppId>) -> io::Result<()> {
+    let mut entries = match tokio::fs::read_dir(sites).await {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    while let Some(entry) = entries.next_entry().await? {
+        if entry.file_name().to_str().is_some_and(|name| deleted.contains(&AppId::from(name))) {
+            info!(directory = %entry.path().display(), "removing the files of a deleted app");
+            tokio::fs::remove_dir_all(entry.path()).await?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -376,5 +393,18 @@ mod tests {
         remove_others(folder.path(), &AppId::from("none"), &BTreeSet::new()).unwrap();
         let left = ["a/1", "a/2", "a/draft.new", "b/1"].map(|it| folder.path().join(it).exists());
         assert_eq!(left, [false, true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn the_files_of_deleted_apps_are_removed_and_those_of_unknown_apps_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let deleted = BTreeSet::from([AppId::from("deleted")]);
+        sweep(&folder.path().join("none"), &deleted).await.unwrap();
+        for name in ["deleted/1/a", "serving/1", "newer-than-the-database/1"] {
+            std::fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        sweep(folder.path(), &deleted).await.unwrap();
+        let left = ["deleted", "serving/1", "newer-than-the-database/1"].map(|it| folder.path().join(it).exists());
+        assert_eq!(left, [false, true, true]);
     }
 }
