@@ -163,6 +163,11 @@ impl AppTask {
             }
             let replaces = deployment.request.replaces(&waited.request);
             deployment.updates_spec |= waited.updates_spec && !replaces;
+            if !replaces {
+                // This deployment tries them now, and the one that waited counts no more.
+                let newer = std::mem::replace(&mut deployment.found_versions, waited.found_versions.clone());
+                deployment.found_versions.extend(newer);
+            }
             app_rollback::absorb(&mut app, &mut deployment, &waited);
             deployment.request = merged;
             let becomes = if replaces { "replaced by" } else { "absorbed into" };

@@ -16,7 +16,7 @@ use super::simulation::simulate;
 use crate::Control;
 use crate::config::WebhookSettings;
 use crate::view::{
-    Delivery, DeploymentView, NewWebhook, RollbackOptions, UpdateOptions, WebhookAnswer, WebhookRequest,
+    Delivery, DeployOptions, DeploymentView, NewWebhook, RollbackOptions, UpdateOptions, WebhookAnswer, WebhookRequest,
 };
 
 const SPEC: &str = "
@@ -239,6 +239,31 @@ fn many_pushes_become_one_deployment_of_the_newest_commit() {
             .await;
         cluster.settle(&app, Stage::Active).await;
         assert_eq!(newest(&cluster, &app).await.1, "push to acme/site@main (3333333)");
+    });
+}
+
+#[test]
+fn a_request_that_absorbs_a_waiting_push_remembers_what_the_push_found() {
+    simulate(async {
+        let (cluster, app) = serving(SPEC).await;
+        cluster.image_builder.hold(true);
+        pushed(&cluster, '2').await;
+        result(&cluster).await;
+        cluster.reach(&cluster.newest(&app).await.id, Stage::Building).await;
+        cluster
+            .until(async || match cluster.newest(&app).await.commits.len() {
+                2 => Ok(()),
+                other => Err(format!("{other} commits are known")),
+            })
+            .await;
+        pushed(&cluster, '3').await;
+        result(&cluster).await;
+        let waiting = cluster.newest(&app).await;
+        assert_eq!((waiting.number, waiting.found_versions.get(&"web".into())), (3, Some(&commit('3'))));
+        let absorbing = cluster.controller().deploy(&app, DeployOptions::default(), &caller()).await.unwrap().id;
+        cluster.reach(&waiting.id, Stage::Superseded).await;
+        let absorbing = cluster.deployment(&absorbing).await;
+        assert_eq!(absorbing.found_versions, waiting.found_versions);
     });
 }
 
