@@ -1,7 +1,7 @@
 //! The pages of an app: what runs now, and what happened to it.
 //!
 //! - `facts`: everything that the overview shows, read at one moment;
-//! - `attention`, `deployments`, `traffic`, `components` with `usage`, `jobs`, `databases`: one part of the overview each;
+//! - `attention`, `deployments`, `traffic`, `components` with `usage`, `jobs`, `domains`, `databases`: one part of the overview each;
 //! - `activity`: the page with all deployments.
 
 mod activity;
@@ -9,6 +9,7 @@ mod attention;
 mod components;
 mod databases;
 mod deployments;
+mod domains;
 mod facts;
 mod jobs;
 #[cfg(test)]
@@ -84,6 +85,7 @@ fn fragments(facts: &Facts) -> Fragments {
         fragments.add(id.clone(), html! { div id=(id) hidden[part.is_none()] { @if let Some(it) = part { (it) } } });
     }
     fragments.add("jobs", jobs::markup(facts));
+    fragments.add("domains", domains::markup(facts));
     fragments
 }
 
@@ -96,6 +98,7 @@ fn content(fragments: &Fragments) -> Markup {
         div class="columns even" { (fragments.get("serves")) (fragments.get("requests")) }
         @for id in places { (fragments.get(&id)) }
         (fragments.get("jobs"))
+        (fragments.get("domains"))
     }
 }
 

@@ -1,10 +1,13 @@
 use app_spec::AppSpec;
 use chrono::Utc;
-use controller::view::{AppView, DeploymentView, Image, InstanceView, LastEnd, Page, SiteContent};
+use controller::view::{
+    AppView, DeploymentView, DomainPhase, DomainView, Image, InstanceView, LastEnd, Page, SiteContent,
+};
 use controller_fake::{FakeControl, samples};
 use present::explain;
 use rollout::deployment::{Failure, Stage};
 use rollout::instance::InstancePhase;
+use rollout::time::Timestamp;
 use serde_json::json;
 
 use super::*;
@@ -316,4 +319,27 @@ async fn the_runs_of_jobs_are_read_again_only_after_a_deployment_has_changed() {
     assert_eq!(count(&[one.clone()]).await, 0);
     *control.runs.lock().expect("no panic") = samples::job_invocations();
     assert_eq!(count(&[DeploymentView { stage: Stage::Rolling, ..one }]).await, 3);
+}
+
+#[test]
+fn domains_are_shown_with_their_state_and_without_domains_there_is_no_card() {
+    let domain = |name: &str, phase: DomainPhase, reason: Option<&str>, expires: Option<u64>| DomainView {
+        id: name.into(),
+        spec: json!({ "domain": name, "type": "PRIMARY", "wildcard": name == "shop.example" }),
+        phase,
+        reason: reason.map(str::to_owned),
+        certificate_expires: expires.map(Timestamp),
+    };
+    let mut facts = facts(&[one(Stage::Active)]);
+    assert_lacks(&page_of(&facts), &["Certificate expires"]);
+    facts.app.domains = vec![
+        domain("shop.example", DomainPhase::Active, None, Some(1_800_000_000_000)),
+        domain(HOSTILE, DomainPhase::Error, Some(HOSTILE), None),
+    ];
+    let page = page_of(&facts);
+    assert_has(
+        &page,
+        &["shop.example", "*.shop.example", "PRIMARY", "active", "2027-01-15 08:00 UTC", "error", "no certificate"],
+    );
+    assert_lacks(&page, &[HOSTILE]);
 }
