@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod audit;
 mod bodies;
+mod certificates;
 mod client;
 mod console;
 mod detect;
