@@ -47,6 +47,7 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
         None => None,
     };
     let (http, socket, hold_polls) = (options.http, options.host.socket()?, !options.no_held_polls);
+    let ingress = ingress_addresses(http, options.https);
     let webhooks = webhook_host(&options)?.map(|host| webhook_settings(host, &data_dir)).transpose()?;
     let socket_of_webhooks = webhooks.as_ref().map(|it| it.socket.clone());
     let controller = Controller::start(Config { webhooks, ..config(options, &data_dir, api)? }).await?;
@@ -74,7 +75,8 @@ pub async fn run(options: Serve, data_dir: PathBuf) -> anyhow::Result<Exit> {
             crate::exit::chain(&error)
         ));
     }
-    output::note(&banner(&controller, &data_dir, &addresses(api, tls.as_ref(), outside.as_ref()), http, &socket).await);
+    let api = addresses(api, tls.as_ref(), outside.as_ref());
+    output::note(&banner(&controller, &data_dir, &api, &ingress, &socket).await);
     let listeners = Listeners { http: listener, tls, outside };
     let stop = Stop::default();
     let pages = Some(panel::router(Arc::new(controller.clone()), stop.clone()));
@@ -338,9 +340,15 @@ fn addresses(api: SocketAddr, tls: Option<&(TcpListener, Tls)>, outside: Option<
     lines.join("\n           ")
 }
 
-async fn banner(controller: &Controller, data_dir: &Path, api: &str, http: SocketAddr, socket: &Path) -> String {
+/// Where the ingress listens.
+fn ingress_addresses(http: SocketAddr, https: Option<SocketAddr>) -> String {
+    let https = https.map(|it| format!("\n           https://{it}"));
+    format!("http://{http}{}", https.unwrap_or_default())
+}
+
+async fn banner(controller: &Controller, data_dir: &Path, api: &str, ingress: &str, socket: &Path) -> String {
     format!(
-        "boatyard {version}\n  API      {api}\n  ingress  http://{http}\n  data     {data}\n  \
+        "boatyard {version}\n  API      {api}\n  ingress  {ingress}\n  data     {data}\n  \
          token    {token}\n  engine   {engine} at {socket}\n  reach    {reach}: instances {reached}\nCtrl-C stops the controller. The ingress and all apps keep running.",
         version = env!("CARGO_PKG_VERSION"),
         data = data_dir.display(),
@@ -472,6 +480,14 @@ mod tests {
             ["http://127.0.0.1:7080", &format!("https://{bound}   clients have to trust {}", file.display())]
         );
         assert!(lines[2].starts_with("https://api.example.test ") && file.exists(), "{shown}");
+    }
+
+    #[test]
+    fn the_banner_lists_the_addresses_of_the_ingress() {
+        let (http, https) = ("127.0.0.1:8080".parse().expect("one"), "127.0.0.1:8443".parse().expect("one"));
+        assert_eq!(ingress_addresses(http, None), "http://127.0.0.1:8080");
+        let both: Vec<_> = ingress_addresses(http, Some(https)).lines().map(|it| it.trim().to_owned()).collect();
+        assert_eq!(both, ["http://127.0.0.1:8080", "https://127.0.0.1:8443"]);
     }
 
     #[test]
