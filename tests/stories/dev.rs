@@ -130,6 +130,34 @@ async fn a_change_that_cannot_be_built_leaves_the_last_one_serving_until_it_is_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_static_site_in_the_directory_is_served_as_it_is_saved() {
+    let at = installation().await;
+    let repo = Repo::init(at.sources().join("shop")).unwrap();
+    let spec = "
+name: shop
+static_sites:
+- name: pages
+  git: {repo_clone_url: 'https://example.com/acme/shop.git', branch: main}
+  source_dir: site
+";
+    repo.write("app.yaml", spec).unwrap();
+    repo.write("site/index.html", "the first page").unwrap();
+    repo.write("site/old.css", "old").unwrap();
+    let mut dev = Dev::start(&at, &repo.url());
+    dev.until_prints("Watching ").await;
+    let page = async |path: &str| http::page(at.http(), "shop-dev.localhost", path).await.unwrap();
+    assert_eq!(page("/").await, (200, "the first page".to_owned()));
+    repo.write("site/index.html", "the second page").unwrap();
+    std::fs::rename(format!("{}/site/old.css", repo.url()), format!("{}/site/new.css", repo.url())).unwrap();
+    dev.until_prints("Serves after ").await;
+    dev.until_prints("Watching ").await;
+    assert_eq!(page("/").await, (200, "the second page".to_owned()));
+    assert_eq!(page("/new.css").await, (200, "old".to_owned()));
+    assert_eq!(dev.interrupt().await, Some(0));
+    assert_eq!(page("/").await, (200, "the second page".to_owned()), "the app stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_name_in_use_and_another_server_are_refused() {
     let at = installation().await;
     let repo = working_copy(&at);
