@@ -93,8 +93,7 @@ impl Sealer {
 
     /// HMAC-SHA256 in hexadecimal. Shows whether two values of one place are equal, and nothing else.
     pub fn keyed_hash(&self, place: &str, bytes: &[u8]) -> String {
-        let digest = keyed_digest(&self.hash_key, place, bytes);
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(keyed_digest(&self.hash_key, place, bytes))
     }
 
     fn decrypt(&self, place: &str, nonce: [u8; NONCE_BYTES], ciphertext: &[u8]) -> Result<Vec<u8>, SealError> {

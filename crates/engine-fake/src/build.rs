@@ -63,6 +63,5 @@ pub(super) fn image_id<const N: usize>(parts: [&[u8]; N]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let hex: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    format!("sha256:{}", hex::encode(hash.finalize()))
 }

@@ -90,7 +90,7 @@ impl Role {
 impl Installation {
     /// All labels of an object of this installation.
     pub fn labels(&self, kind: Kind, name: &str, identity: &Identity) -> HashMap<String, String> {
-        let mac = hex(&self.mac(kind, name, identity).finalize().into_bytes());
+        let mac = hex::encode(self.mac(kind, name, identity).finalize().into_bytes());
         let pairs = [
             (INSTALLATION, self.id.clone()),
             (ROLE, identity.role.as_str().to_owned()),
@@ -120,7 +120,7 @@ impl Installation {
             generation: get(GENERATION)?.parse().ok()?,
             deployment: get(DEPLOYMENT)?,
         };
-        let claimed = unhex(&get(MAC)?)?;
+        let claimed = hex::decode(get(MAC)?).ok()?;
         // `verify_slice` compares in constant time.
         self.mac(kind, name, &identity).verify_slice(&claimed).ok()?;
         Some(identity)
@@ -149,17 +149,6 @@ impl Installation {
         }
         mac
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -146,7 +146,7 @@ fn identity(revision: &Revision) -> RevisionId {
         hash.update((field.len() as u64).to_be_bytes());
         hash.update(field);
     }
-    RevisionId::new(hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
+    RevisionId::new(hex::encode(&hash.finalize()[..8]))
 }
 
 /// Length-prefixed, so that two different environments never have the same encoding.
