@@ -1,5 +1,6 @@
 //! Finds an upstream for a host and a path, by the table in force at that moment.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use hyper::{StatusCode, Uri};
 use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::error_response::ProxyError;
+use crate::internal::{self, InternalListener};
 use crate::limits::Limits;
 use crate::path::NormalPath;
 use crate::redirect;
@@ -20,17 +22,33 @@ use crate::upstream::{Admission, Upstream};
 #[derive(Debug)]
 pub(crate) struct Admitted {
     app: Arc<App>,
-    rule: usize,
+    rule: RuleIndex,
     pub exchange: Arc<Exchange>,
+}
+
+/// The rule of an app that a request matched.
+#[derive(Debug, Clone, Copy)]
+enum RuleIndex {
+    Public(usize),
+    /// Another component calls this service.
+    Service(usize),
 }
 
 impl Admitted {
     pub fn rule(&self) -> &CompiledRule {
-        &self.app.rules[self.rule]
+        match self.rule {
+            RuleIndex::Public(rule) => &self.app.rules[rule],
+            RuleIndex::Service(service) => &self.app.services[service].rule,
+        }
     }
 
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// Whether another component of the app calls.
+    pub fn is_internal(&self) -> bool {
+        matches!(self.rule, RuleIndex::Service(_))
     }
 
     pub fn upstream(&self) -> &Arc<Upstream> {
@@ -47,6 +65,8 @@ pub(crate) struct RouteSearch<'a> {
     pub cors: Option<&'a CorsRequest>,
     /// The host name in the TLS handshake, if there was one.
     pub server_name: Option<&'a str>,
+    /// The listener on which another component of the app calls, and the address of the caller.
+    pub internal: Option<(&'a InternalListener, IpAddr)>,
     /// If present, the request is redirected to HTTPS on this port.
     pub https: Option<u16>,
     /// The method is GET or HEAD.
@@ -113,6 +133,26 @@ impl RouteSearch<'_> {
     }
 
     fn step(&mut self, table: &Table) -> Result<Attempt, ProxyError> {
+        match self.internal {
+            None => self.public_step(table),
+            Some((listener, peer)) => self.internal_step(table, listener, peer),
+        }
+    }
+
+    fn internal_step(
+        &mut self,
+        table: &Table,
+        listener: &InternalListener,
+        peer: IpAddr,
+    ) -> Result<Attempt, ProxyError> {
+        let no_service = || ProxyError::NoService { port: listener.port };
+        let app = table.calling(&listener.app).ok_or_else(no_service)?;
+        self.count(app);
+        let service = internal::choose(&app.services, listener.port, self.host, peer)?;
+        Ok(self.attempt(app, RuleIndex::Service(service), &app.services[service].rule))
+    }
+
+    fn public_step(&mut self, table: &Table) -> Result<Attempt, ProxyError> {
         let app = table.app(self.host).ok_or(ProxyError::NoSuchHost)?;
         if table.is_misdirected(app, self.server_name) {
             return Err(ProxyError::Misdirected);
@@ -145,12 +185,16 @@ impl RouteSearch<'_> {
             let location = redirect.location(self.host, self.uri).ok_or(ProxyError::NoSuchPath)?;
             return Err(ProxyError::Redirected { status: redirect.status, location });
         }
+        Ok(self.attempt(app, RuleIndex::Public(rule), compiled))
+    }
+
+    fn attempt(&self, app: &Arc<App>, rule: RuleIndex, compiled: &CompiledRule) -> Attempt {
         let Some(upstream) = compiled.pick(&self.tried) else {
-            return Ok(Attempt::NoneReady { component: compiled.component.clone() });
+            return Attempt::NoneReady { component: compiled.component.clone() };
         };
-        Ok(upstream.admit().map_or(Attempt::Retry, |admission: Admission| {
+        upstream.admit().map_or(Attempt::Retry, |admission: Admission| {
             Attempt::Admitted(Admitted { app: Arc::clone(app), rule, exchange: Exchange::new(admission) })
-        }))
+        })
     }
 
     /// A client repeats GET and HEAD anyway; 308 keeps the other methods and their bodies.
@@ -160,6 +204,9 @@ impl RouteSearch<'_> {
 
     fn count(&mut self, app: &App) {
         match &mut self.record {
+            None if self.internal.is_some() => {
+                self.record = Some(RequestRecord::internal(&app.counters, self.started));
+            }
             None => self.record = Some(RequestRecord::new(&app.counters, self.started)),
             Some(record) => record.move_to(&app.counters),
         }

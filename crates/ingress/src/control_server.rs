@@ -207,6 +207,8 @@ impl ControlServer {
         // the current one.
         self.save_and_record(&mut config).await;
         self.routing.install_with(&config.table, sites);
+        let ActiveConfig { listeners, table, .. } = &mut *config;
+        listeners.apply_internal(table).await;
         tracing::debug!(version, "table in force");
         Message::Acknowledged { version }
     }
@@ -285,6 +287,8 @@ impl ControlServer {
             pid: std::process::id(),
             version: self.routing.table().version,
             listeners: config.listeners.bound(),
+            internal: config.listeners.internal(),
+            internal_refused: config.listeners.internal_refused().to_vec(),
             refused: self.routing.table().refused.clone(),
             unsaved: config.unsaved.clone(),
             open: self.routing.open(),

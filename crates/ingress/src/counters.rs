@@ -98,6 +98,8 @@ pub(crate) struct RequestRecord {
     counters: Arc<AppCounters>,
     started: Instant,
     finished: bool,
+    /// Whether the response leaves the app's network, so that its bytes count.
+    leaves: bool,
 }
 
 impl RequestRecord {
@@ -106,7 +108,14 @@ impl RequestRecord {
         window.requests.fetch_add(1, Relaxed);
         counters.requests.fetch_add(1, Relaxed);
         drop(window);
-        RequestRecord { counters: Arc::clone(counters), started, finished: false }
+        RequestRecord { counters: Arc::clone(counters), started, finished: false, leaves: true }
+    }
+
+    /// A call of another component of the app.
+    pub fn internal(counters: &Arc<AppCounters>, started: Instant) -> Self {
+        let mut record = RequestRecord::new(counters, started);
+        record.leaves = false;
+        record
     }
 
     /// A newer table gives the request's host to another app. Counts the request there instead.
@@ -115,8 +124,9 @@ impl RequestRecord {
             return;
         }
         self.counters.window().requests.fetch_sub(1, Relaxed);
-        let mut old = std::mem::replace(self, RequestRecord::new(counters, self.started));
-        old.finished = true;
+        let mut new = RequestRecord::new(counters, self.started);
+        new.leaves = self.leaves;
+        std::mem::replace(self, new).finished = true;
     }
 
     /// The response head has arrived.
@@ -130,7 +140,9 @@ impl RequestRecord {
 
     /// These bytes of the response body were handed over for sending.
     pub fn sent(&self, bytes: usize) {
-        self.counters.sent_bytes.fetch_add(bytes as u64, Relaxed);
+        if self.leaves {
+            self.counters.sent_bytes.fetch_add(bytes as u64, Relaxed);
+        }
     }
 
     /// The response was complete.
@@ -157,7 +169,7 @@ impl RequestRecord {
         window.upgraded.fetch_add(1, Relaxed);
         self.counters.upgraded.fetch_add(1, Relaxed);
         drop(window);
-        UpgradeRecord { counters: Arc::clone(&self.counters), cut: AtomicBool::new(false) }
+        UpgradeRecord { counters: Arc::clone(&self.counters), cut: AtomicBool::new(false), leaves: self.leaves }
     }
 }
 
@@ -176,6 +188,7 @@ impl Drop for RequestRecord {
 pub(crate) struct UpgradeRecord {
     counters: Arc<AppCounters>,
     cut: AtomicBool,
+    leaves: bool,
 }
 
 impl UpgradeRecord {
@@ -188,7 +201,9 @@ impl UpgradeRecord {
 
     /// These bytes of the instance were handed over for sending to the client.
     pub fn sent(&self, bytes: usize) {
-        self.counters.sent_bytes.fetch_add(bytes as u64, Relaxed);
+        if self.leaves {
+            self.counters.sent_bytes.fetch_add(bytes as u64, Relaxed);
+        }
     }
 }
 

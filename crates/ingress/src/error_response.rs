@@ -32,6 +32,16 @@ pub(crate) enum ProxyError {
     /// The TLS connection is for a host name of another app.
     Misdirected,
     NoSuchPath,
+    /// A component calls a port on which no service of its app listens.
+    NoService {
+        port: u16,
+    },
+    /// A component calls a port on which several services of its app listen, with a host that names none of them.
+    AmbiguousService {
+        port: u16,
+        /// Their names, for people.
+        services: String,
+    },
     /// The static site has no such file.
     NoSuchFile {
         component: String,
@@ -82,8 +92,11 @@ impl ProxyError {
             ProxyError::Maintenance => StatusCode::SERVICE_UNAVAILABLE,
             ProxyError::BadRequest(_) | ProxyError::BrokenUpload => StatusCode::BAD_REQUEST,
             ProxyError::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            ProxyError::NoSuchHost | ProxyError::NoSuchPath | ProxyError::NoSuchFile { .. } => StatusCode::NOT_FOUND,
-            ProxyError::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            ProxyError::NoSuchHost
+            | ProxyError::NoSuchPath
+            | ProxyError::NoService { .. }
+            | ProxyError::NoSuchFile { .. } => StatusCode::NOT_FOUND,
+            ProxyError::Misdirected | ProxyError::AmbiguousService { .. } => StatusCode::MISDIRECTED_REQUEST,
             ProxyError::NoInstance { .. } | ProxyError::NotRunning | ProxyError::FilesUnreadable { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -105,6 +118,8 @@ impl ProxyError {
             ProxyError::NoSuchHost => "no-such-host",
             ProxyError::Misdirected => "misdirected",
             ProxyError::NoSuchPath => "no-such-path",
+            ProxyError::NoService { .. } => "no-service",
+            ProxyError::AmbiguousService { .. } => "ambiguous-service",
             ProxyError::NoSuchFile { .. } => "no-such-file",
             ProxyError::FilesUnreadable { .. } => "files-unreadable",
             ProxyError::NoInstance { .. } => "no-instance",
@@ -132,6 +147,10 @@ impl ProxyError {
                 "This connection was opened for the host name of another app. Open a new one.".to_owned()
             }
             ProxyError::NoSuchPath => "No route of this app matches this path.".to_owned(),
+            ProxyError::NoService { port } => format!("No service of this app listens on port {port}."),
+            ProxyError::AmbiguousService { port, services } => format!(
+                "Several services of this app listen on port {port}. Send the name of one as the host: {services}."
+            ),
             ProxyError::NoSuchFile { component } => format!("The static site {component} has no such file."),
             ProxyError::FilesUnreadable { component } => {
                 format!("The files of the static site {component} cannot be read on this host.")

@@ -60,18 +60,21 @@ pub(crate) fn from_http2(headers: &mut HeaderMap, has_body: bool) {
     }
 }
 
-/// Prepares a client's headers for an upstream. `upgrade`: forward the WebSocket handshake.
-pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: &Origin, upgrade: bool) {
+/// Prepares a client's headers for an upstream. `origin`: where a request from outside comes from. `None`: another component
+/// of the app calls, whose headers reach the upstream as it wrote them. `upgrade`: forward the WebSocket handshake.
+pub(crate) fn for_upstream(headers: &mut HeaderMap, host: HeaderValue, origin: Option<&Origin>, upgrade: bool) {
     let chunked = headers.contains_key(TRANSFER_ENCODING);
     let trailers = lists(headers, &TE, "trailers");
     strip_hop_by_hop(headers);
-    strip_claims(headers);
-    strip_session_cookies(headers);
     headers.insert(HOST, host.clone());
-    headers.insert(X_FORWARDED_FOR, origin.address.clone());
-    headers.insert(X_FORWARDED_HOST, host);
-    headers.insert(X_FORWARDED_PORT, origin.port.clone());
-    headers.insert(X_FORWARDED_PROTO, origin.scheme.clone());
+    if let Some(origin) = origin {
+        strip_claims(headers);
+        strip_session_cookies(headers);
+        headers.insert(X_FORWARDED_FOR, origin.address.clone());
+        headers.insert(X_FORWARDED_HOST, host);
+        headers.insert(X_FORWARDED_PORT, origin.port.clone());
+        headers.insert(X_FORWARDED_PROTO, origin.scheme.clone());
+    }
     if chunked {
         // Set explicitly, because hyper would otherwise drop the body of a chunked GET.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -248,7 +251,7 @@ mod tests {
         let fixed = HeaderValue::from_static;
         let origin = Origin { address: fixed("192.0.2.9"), port: fixed("8080"), scheme: fixed("http") };
         let upgrade = asks_for_websocket(&headers);
-        for_upstream(&mut headers, fixed("shop"), &origin, upgrade);
+        for_upstream(&mut headers, fixed("shop"), Some(&origin), upgrade);
         headers
     }
 

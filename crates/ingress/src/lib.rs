@@ -12,6 +12,7 @@
 //! - [`process`]: the side of `boatyard ingress`, which owns everything below;
 //! - `control_server`, `snapshot`, `routing_state`: accept a table, save it, put it in force, report drains;
 //! - `table`, `host`, `path`: find the rule for a request;
+//! - `internal`: calls between components of one app;
 //! - `redirect`, `cors`, `policy`: answers of the ingress itself, and headers that an app's rules add;
 //! - `maintenance`: periodic work on the log, the snapshot and the control socket;
 //! - [`connection_limit`]: which connection is closed when there are too many;
@@ -39,6 +40,7 @@ mod error_response;
 mod files;
 mod headers;
 mod host;
+mod internal;
 mod limits;
 mod listeners;
 mod maintenance;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::net::sockopt::set_socket_reuseport;
+use rustix::net::sockopt::{set_ip_freebind, set_socket_reuseport};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection_limit::ConnectionLimit;
 use crate::headers::Origin;
-use crate::protocol::{CertificateSet, Listener, ListenerKind, ListenerRefused};
+use crate::internal::{self, InternalListener};
+use crate::protocol::{CertificateSet, InternalRefused, Listener, ListenerKind, ListenerRefused, RouteTable};
 use crate::proxy::Proxy;
 use crate::worker::Workers;
 
@@ -37,6 +38,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Listeners {
     proxy: Arc<Proxy>,
     open: BTreeMap<Listener, OpenListener>,
+    /// Those for calls between components.
+    internal: BTreeMap<InternalListener, OpenListener>,
+    internal_refused: Vec<InternalRefused>,
     limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
     /// Cancelled to close connections that did not end in time.
@@ -59,7 +63,8 @@ impl Listeners {
     /// `max_clients`: simultaneous client connections. Above it idle ones are closed.
     pub fn new(proxy: Arc<Proxy>, max_clients: usize, tasks: TaskTracker, cut: CancellationToken) -> Self {
         let limit = ConnectionLimit::new(max_clients);
-        Listeners { proxy, open: BTreeMap::new(), limit, tasks, cut, workers: None }
+        let (open, internal, internal_refused) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Listeners { proxy, open, internal, internal_refused, limit, tasks, cut, workers: None }
     }
 
     /// Opens listeners that are wanted and not open, then closes those that are open and not wanted. If one cannot be
@@ -71,12 +76,8 @@ impl Listeners {
                 continue;
             }
             if let Err(error) = self.open_one(listener, wanted).await {
-                let reason = match error.kind() {
-                    io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
-                    _ => error.to_string(),
-                };
                 tracing::warn!(listener = %listener.address, %error, "listener refused");
-                refused.push(ListenerRefused { listener: listener.clone(), reason });
+                refused.push(ListenerRefused { listener: listener.clone(), reason: reason(&error) });
             }
         }
         if refused.is_empty() {
@@ -88,6 +89,44 @@ impl Listeners {
         let https = self.bound().into_iter().find(|it| it.kind == ListenerKind::Https);
         self.proxy.https_port.store(https.map_or(0, |it| it.address.port()), Ordering::Relaxed);
         refused
+    }
+
+    /// Closes the listeners for calls between components that the table does not need, and opens those that it needs. One
+    /// that cannot be opened is tried again with the next table.
+    pub async fn apply_internal(&mut self, table: &RouteTable) {
+        let wanted = internal::listeners(table);
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.internal).into_iter().partition(|(it, _)| wanted.contains(it));
+        self.internal = kept;
+        for (listener, open) in gone {
+            tracing::info!(app = listener.app, listener = %listener.address(), "listener for calls closed");
+            open.close().await;
+        }
+        let mut refused = Vec::new();
+        for listener in wanted {
+            if self.internal.contains_key(&listener) {
+                continue;
+            }
+            let address = listener.address();
+            match self.open_internal(listener.clone()) {
+                Ok(open) => drop(self.internal.insert(listener, open)),
+                Err(error) => refused.push(InternalRefused { address, reason: reason(&error) }),
+            }
+        }
+        for it in refused.iter().filter(|it| !self.internal_refused.contains(it)) {
+            tracing::warn!(listener = %it.address, reason = it.reason, "listener for calls refused");
+        }
+        self.internal_refused = refused;
+    }
+
+    /// Where the ingress listens for calls between components.
+    pub fn internal(&self) -> Vec<SocketAddr> {
+        self.internal.keys().map(InternalListener::address).collect()
+    }
+
+    /// Where it should listen for them and cannot.
+    pub fn internal_refused(&self) -> &[InternalRefused] {
+        &self.internal_refused
     }
 
     /// The limit shared by all client connections.
@@ -112,7 +151,8 @@ impl Listeners {
 
     /// Closes all listeners. Open connections end after their current request.
     pub async fn close_all(&mut self) {
-        for open in std::mem::take(&mut self.open).into_values() {
+        let internal = std::mem::take(&mut self.internal).into_values();
+        for open in std::mem::take(&mut self.open).into_values().chain(internal) {
             open.close().await;
         }
     }
@@ -121,34 +161,37 @@ impl Listeners {
         let socket = match TcpListener::bind(listener.address).await {
             Ok(socket) => socket,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                self.bind_sharing_port(listener, wanted, error)?
+                // A listener that is no longer wanted stays open until the new one is bound, and stays open if the new
+                // one cannot be bound.
+                let unwanted = self.open.iter().filter(|(listed, _)| !wanted.contains(listed)).map(|(_, open)| open);
+                bind_beside(unwanted.chain(self.internal.values()), listener.address, error)?
             }
             Err(error) => return Err(error),
         };
-        self.serve(listener, socket)
+        let open = self.serve(socket, listener.kind, None)?;
+        self.open.insert(listener.clone(), open);
+        Ok(())
     }
 
-    /// The address may be in use by a listener of this process that is no longer wanted: `127.0.0.1:80` conflicts with
-    /// `0.0.0.0:80`. Sockets that both set `SO_REUSEPORT` may share a port. So the old listener stays open until the
-    /// new one is bound, and stays open if the new one cannot be bound.
-    fn bind_sharing_port(&self, listener: &Listener, wanted: &[Listener], taken: io::Error) -> io::Result<TcpListener> {
-        let conflicting = |(listed, open): &(&Listener, &OpenListener)| {
-            open.bound.port() == listener.address.port() && !wanted.contains(listed)
+    fn open_internal(&mut self, listener: InternalListener) -> io::Result<OpenListener> {
+        let address = listener.address();
+        let socket = match bind(address, false) {
+            Ok(socket) => socket,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                // A connection to the more specific address reaches the new listener.
+                bind_beside(self.open.values(), address, error)?
+            }
+            Err(error) => return Err(error),
         };
-        let old: Vec<_> = self.open.iter().filter(conflicting).map(|(_, open)| &open.socket).collect();
-        if old.is_empty() {
-            return Err(taken);
-        }
-        let share = |yes| old.iter().try_for_each(|socket| set_socket_reuseport(socket, yes));
-        let bound = share(true).map_err(io::Error::from).and_then(|()| bind_shared(listener.address));
-        // Only for a moment, so that no other process shares the port.
-        share(false)?;
-        let socket = bound?;
-        set_socket_reuseport(&socket, false)?;
-        Ok(socket)
+        self.serve(socket, ListenerKind::Http, Some(Arc::new(listener)))
     }
 
-    fn serve(&mut self, listener: &Listener, socket: TcpListener) -> io::Result<()> {
+    fn serve(
+        &mut self,
+        socket: TcpListener,
+        kind: ListenerKind,
+        internal: Option<Arc<InternalListener>>,
+    ) -> io::Result<OpenListener> {
         let bound = socket.local_addr()?;
         let socket = socket.into_std()?;
         let workers = match &mut self.workers {
@@ -161,7 +204,8 @@ impl Listeners {
             let _entered = runtime.enter();
             let accept = Accept {
                 socket: TcpListener::from_std(socket.try_clone()?)?,
-                kind: listener.kind,
+                kind,
+                internal: internal.clone(),
                 proxy: Arc::clone(&self.proxy),
                 limit: Arc::clone(&self.limit),
                 tasks: self.tasks.clone(),
@@ -174,8 +218,7 @@ impl Listeners {
         let accepting = accepting.into_iter().zip(workers.runtimes());
         let accepting = accepting.map(|(accept, runtime)| runtime.spawn(accept.run())).collect();
         tracing::info!(listener = %bound, "listening");
-        self.open.insert(listener.clone(), OpenListener { bound, socket, stop, accepting });
-        Ok(())
+        Ok(OpenListener { bound, socket, stop, accepting })
     }
 
     fn remove_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, OpenListener)> {
@@ -192,11 +235,43 @@ fn is_for(wanted: &Listener, listed: &Listener, open: &OpenListener) -> bool {
     wanted == listed || (wanted.kind == listed.kind && wanted.address == open.bound)
 }
 
-/// Like [`TcpListener::bind`], with `SO_REUSEPORT`.
-fn bind_shared(address: SocketAddr) -> io::Result<TcpListener> {
+/// Why a listener cannot be opened, for people.
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Binds an address that a listener of this process may have: `127.0.0.1:80` conflicts with `0.0.0.0:80`. Sockets that both
+/// set `SO_REUSEPORT` may share a port. `taken`: the error if no listener of this process is on that port.
+fn bind_beside<'a>(
+    open: impl Iterator<Item = &'a OpenListener>,
+    address: SocketAddr,
+    taken: io::Error,
+) -> io::Result<TcpListener> {
+    let beside: Vec<_> = open.filter(|it| it.bound.port() == address.port()).map(|it| &it.socket).collect();
+    if beside.is_empty() {
+        return Err(taken);
+    }
+    let share = |yes| beside.iter().try_for_each(|socket| set_socket_reuseport(socket, yes));
+    let bound = share(true).map_err(io::Error::from).and_then(|()| bind(address, true));
+    // Only for a moment, so that no other process shares the port.
+    share(false)?;
+    let socket = bound?;
+    set_socket_reuseport(&socket, false)?;
+    Ok(socket)
+}
+
+/// Like [`TcpListener::bind`], also for an IPv4 address that this host does not have yet: the engine creates the networks of
+/// apps, and creates them again after it was restarted.
+fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
+    socket.set_reuseport(share)?;
+    if address.is_ipv4() {
+        set_ip_freebind(&socket, true)?;
+    }
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -216,6 +291,7 @@ impl OpenListener {
 struct Accept {
     socket: TcpListener,
     kind: ListenerKind,
+    internal: Option<Arc<InternalListener>>,
     proxy: Arc<Proxy>,
     limit: Arc<ConnectionLimit>,
     tasks: TaskTracker,
@@ -238,6 +314,11 @@ impl Accept {
                     }
                 },
             };
+            if self.internal.as_ref().is_some_and(|it| !it.accepts(peer.ip())) {
+                self.proxy.refusals.count("other-network");
+                tracing::debug!(%peer, port = self.port, "refused a call from outside the app's network");
+                continue;
+            }
             let is_https = self.kind == ListenerKind::Https;
             let Some(slot) = self.limit.acquire(peer.ip()) else {
                 tracing::debug!(%peer, "the connection limit is reached and no connection may be evicted; closing a new one");
@@ -248,6 +329,7 @@ impl Accept {
                 peer,
                 origin: Origin::new(peer.ip(), self.port, if is_https { "https" } else { "http" }),
                 server_name: None,
+                internal: self.internal.clone(),
                 stop: self.stop.clone(),
                 cut: self.cut.clone(),
                 slot: Arc::new(slot),

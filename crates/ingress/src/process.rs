@@ -213,9 +213,10 @@ impl Process {
         let mut config = self.server.config.lock().await;
         self.server.routing.install(&table);
         tracing::info!(version = table.version, "serving from the snapshot");
-        config.table = table;
         // Refused listeners were logged; the controller requests them again.
         let _ = config.listeners.apply(&listeners).await;
+        config.listeners.apply_internal(&table).await;
+        config.table = table;
         config.wanted = listeners;
     }
 

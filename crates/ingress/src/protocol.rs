@@ -4,7 +4,7 @@
 //! has no deployments, specs or environments: an upstream is an address with a name, a window is a name to count under.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,38 @@ pub struct AppRoutes {
     pub rules: Vec<Rule>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub policy: AppPolicy,
+    /// How the app's containers call its services. `None`: not by way of the ingress.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub internal: Option<InternalRoutes>,
+}
+
+impl AppRoutes {
+    /// All instances that requests are sent to. An instance may occur several times.
+    pub fn upstreams(&self) -> impl Iterator<Item = &Upstream> {
+        let called = self.internal.iter().flat_map(|it| &it.services).flat_map(|it| &it.upstreams);
+        self.rules.iter().flat_map(Rule::upstreams).chain(called)
+    }
+}
+
+/// Calls between the components of an app. The ingress listens for them in the app's network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InternalRoutes {
+    /// The address of this host in the app's network. It need not exist yet.
+    pub gateway: Ipv4Addr,
+    /// The prefix length of the app's network. Connections from other networks are refused.
+    pub prefix: u8,
+    pub services: Vec<InternalService>,
+}
+
+/// A service that the app's containers call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InternalService {
+    /// The host name under which they call it.
+    pub name: String,
+    /// The ports on which they call it.
+    pub ports: Vec<u16>,
+    /// Ready instances. If empty, calls get a 503.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// What holds for all requests to an app.
@@ -340,6 +372,14 @@ pub struct ListenerRefused {
     pub reason: String,
 }
 
+/// An address in an app's network on which the ingress cannot listen. The rest of the table is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InternalRefused {
+    pub address: SocketAddr,
+    /// Why; appended to the address in messages.
+    pub reason: String,
+}
+
 /// A part of a table that the ingress leaves out: a host that belongs to another app, or a rule without a usable path or
 /// with an unknown target. The rest of the table is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -360,6 +400,12 @@ pub struct Status {
     /// Version of the table in force.
     pub version: u64,
     pub listeners: Vec<Listener>,
+    /// Where the ingress listens for calls between components. Empty in versions that cannot.
+    #[serde(default)]
+    pub internal: Vec<SocketAddr>,
+    /// Where it should listen for them and cannot.
+    #[serde(default)]
+    pub internal_refused: Vec<InternalRefused>,
     /// The parts of the table in force that were left out.
     #[serde(default)]
     pub refused: Vec<RouteRefused>,

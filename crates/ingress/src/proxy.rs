@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -31,6 +32,7 @@ use crate::error_response::{ProxyError, SentAmount, accepted};
 use crate::files;
 use crate::headers::{self, Origin};
 use crate::host;
+use crate::internal::InternalListener;
 use crate::limits::Limits;
 use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
@@ -60,6 +62,8 @@ pub(crate) struct Client {
     pub socket: Arc<SocketState>,
     /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
     pub server_name: Option<Box<str>>,
+    /// Set if the client is another component of an app, which calls on this listener from this address.
+    pub internal: Option<(Arc<InternalListener>, IpAddr)>,
 }
 
 impl Proxy {
@@ -101,9 +105,16 @@ impl Proxy {
         let checked = check(&request).and_then(|given| {
             let host = given.to_str().ok().and_then(host::normal).map(Cow::into_owned);
             let host = host.ok_or(ProxyError::BadRequest("The Host header is not a host name."))?;
-            Ok((given, host, NormalPath::parse(uri.path()).map_err(bad_path)?))
+            let path = match client.internal {
+                // A service gets every path that another component calls.
+                Some(_) => NormalPath::Plain("/"),
+                None => NormalPath::parse(uri.path()).map_err(bad_path)?,
+            };
+            Ok((given, host, path))
         });
-        if let Some(text) = self.certificates.answer(uri.path()) {
+        if client.internal.is_none()
+            && let Some(text) = self.certificates.answer(uri.path())
+        {
             return Ok(Response::new(ResponseBody::generated(text.into())));
         }
         let (given_host, host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
@@ -112,6 +123,7 @@ impl Proxy {
         let https = self.https_port_for(client, &host);
         let table = self.routing.table();
         if table.has_files
+            && client.internal.is_none()
             && https.is_none()
             && let Some(found) = files::find(&table, &host, &path, client.server_name.as_deref())
         {
@@ -134,7 +146,8 @@ impl Proxy {
             headers::from_http2(&mut parts.headers, !body.is_end_stream());
         }
         let body = RequestBody::new(body, &client.socket, wait);
-        headers::for_upstream(&mut parts.headers, given_host.clone(), &client.origin, upgrade.is_some());
+        let origin = client.internal.is_none().then_some(&client.origin);
+        headers::for_upstream(&mut parts.headers, given_host.clone(), origin, upgrade.is_some());
         let outgoing = Outgoing::new(parts, body);
 
         let mut search = RouteSearch {
@@ -143,6 +156,7 @@ impl Proxy {
             uri: &uri,
             cors: cors.as_ref(),
             server_name: client.server_name.as_deref(),
+            internal: client.internal.as_ref().map(|(listener, peer)| (&**listener, *peer)),
             https,
             is_safe: matches!(outgoing.request.method(), &Method::GET | &Method::HEAD),
             error_page: None,
@@ -176,7 +190,11 @@ impl Proxy {
     /// The port of HTTPS, if the request came by HTTP and is redirected there.
     fn https_port_for(&self, client: &Client, host: &str) -> Option<u16> {
         let port = self.https_port.load(Relaxed);
-        (client.server_name.is_none() && port != 0 && self.certificates.redirects_http(host)).then_some(port)
+        (client.server_name.is_none()
+            && client.internal.is_none()
+            && port != 0
+            && self.certificates.redirects_http(host))
+        .then_some(port)
     }
 
     /// How long to hold back the client's body until the instance asks for it. An expectation in HTTP/1.0 or without a
@@ -364,7 +382,9 @@ impl Outgoing {
     ) -> (Request<RequestBody>, Option<request::Parts>) {
         let mut request = self.request;
         *request.uri_mut() = admitted.rule().target(uri);
-        admitted.app().policy.apply(request.headers_mut());
+        if !admitted.is_internal() {
+            admitted.app().policy.apply(request.headers_mut());
+        }
         request.body_mut().attach(&admitted.exchange, connection.traffic());
         if request.body().expects_continue() {
             let exchange = Arc::clone(&admitted.exchange);

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::counters::{AppCounters, CounterRegistry};
 use crate::files::{self, OpenSites};
-use crate::protocol::{Address, Counters, Message, Open, RouteTable, Rule};
+use crate::protocol::{Address, AppRoutes, Counters, Message, Open, RouteTable, Rule};
 use crate::table::Table;
 use crate::upstream::Upstream;
 
@@ -163,8 +163,8 @@ impl RoutingState {
 }
 
 fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, &Address)> {
-    let rules = table.apps.iter().flat_map(|app| &app.rules);
-    rules.flat_map(Rule::upstreams).map(|upstream| (upstream.id.as_str(), &upstream.address)).collect()
+    let upstreams = table.apps.iter().flat_map(AppRoutes::upstreams);
+    upstreams.map(|upstream| (upstream.id.as_str(), &upstream.address)).collect()
 }
 
 /// Reports the counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach

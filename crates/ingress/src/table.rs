@@ -11,6 +11,7 @@ use crate::cors::Cors;
 use crate::counters::AppCounters;
 use crate::files::Site;
 use crate::host;
+use crate::internal::{self, Service};
 use crate::path::{NormalPath, has_prefix, rewritten};
 use crate::policy::CompiledPolicy;
 use crate::protocol::{AppRoutes, HostMatch, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Target};
@@ -27,6 +28,8 @@ pub(crate) struct Table {
     pub has_files: bool,
     hosts: HashMap<Box<str>, Arc<App>>,
     has_wildcards: bool,
+    /// Apps whose containers call services by way of the ingress, by id.
+    calling: HashMap<Box<str>, Arc<App>>,
 }
 
 #[derive(Debug)]
@@ -35,6 +38,8 @@ pub(crate) struct App {
     pub counters: Arc<AppCounters>,
     pub rules: Vec<CompiledRule>,
     pub policy: CompiledPolicy,
+    /// What the app's containers call.
+    pub services: Vec<Service>,
 }
 
 #[derive(Debug)]
@@ -83,6 +88,9 @@ impl Table {
         for routes in &wanted.apps {
             let app = Arc::new(App::compile(routes, registry, &mut table.refused));
             table.has_files |= app.rules.iter().any(|rule| rule.files.is_some());
+            if routes.internal.is_some() {
+                table.calling.insert(app.id.as_str().into(), Arc::clone(&app));
+            }
             for given in &routes.hosts {
                 let Some(name) = host::normal_entry(given) else {
                     table.refuse(&app, given, format!("{given:?} is not a host name"));
@@ -108,6 +116,11 @@ impl Table {
     /// normal form; `None`: there is no TLS.
     pub fn is_misdirected(&self, app: &App, server_name: Option<&str>) -> bool {
         server_name.is_some_and(|name| self.app(name).is_none_or(|other| other.id != app.id))
+    }
+
+    /// The app with this id, if its containers call services by way of the ingress.
+    pub fn calling(&self, app: &str) -> Option<&Arc<App>> {
+        self.calling.get(app)
     }
 
     /// `host` must be in normal form.
@@ -148,8 +161,11 @@ impl App {
             }
         }
         let (policy, unusable) = CompiledPolicy::compile(&routes.policy);
+        unusable.into_iter().for_each(&mut refuse);
+        let (services, unusable) =
+            routes.internal.as_ref().map(|it| internal::compile(it, registry)).unwrap_or_default();
         unusable.into_iter().for_each(refuse);
-        App { id: routes.app.clone(), counters, rules, policy }
+        App { id: routes.app.clone(), counters, rules, policy, services }
     }
 
     /// `host` must be in normal form.
@@ -171,7 +187,7 @@ impl App {
 
 impl CompiledRule {
     /// Errors: a sentence that says why the rule cannot be used.
-    fn compile(rule: &Rule, registry: &mut Registry) -> Result<Self, String> {
+    pub fn compile(rule: &Rule, registry: &mut Registry) -> Result<Self, String> {
         let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
         if !path.starts_with('/') {
             return Err(format!("route {path:?} does not start with a slash"));

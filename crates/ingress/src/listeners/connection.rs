@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::server::conn::http1;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::client_socket::{ClientSocket, ClientStream, SocketState};
 use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
+use crate::internal::InternalListener;
 use crate::proxy::{Client, Proxy};
 use crate::rarely::Rarely;
 
@@ -26,6 +28,8 @@ pub(super) struct Connection {
     pub origin: Origin,
     /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
     pub server_name: Option<Box<str>>,
+    /// The listener, if it is one for calls between components.
+    pub internal: Option<Arc<InternalListener>>,
     pub stop: CancellationToken,
     pub cut: CancellationToken,
     pub slot: Arc<ConnectionSlot>,
@@ -36,7 +40,8 @@ impl Connection {
     pub async fn serve<S: ClientStream>(self, stream: S) {
         let watch = Arc::new(SocketState::default());
         let (origin, server_name) = (self.origin.clone(), self.server_name.clone());
-        let client = Client { origin, socket: Arc::clone(&watch), server_name };
+        let internal = self.internal.clone().map(|listener| (listener, self.peer.ip()));
+        let client = Client { origin, socket: Arc::clone(&watch), server_name, internal };
         let io = TokioIo::new(ClientSocket::new(stream, &watch));
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
@@ -106,8 +111,15 @@ impl Connection {
             () = self.cut.cancelled() => Event::Close("the ingress stops"),
             () = self.slot.evicted() => Event::Close("another connection needs its place"),
             () = watch.idle_for(limits.body_idle) => Event::Close("it was idle"),
-            () = watch.head_overdue(limits.request_head) => Event::Close("no whole request head arrived in time"),
+            () = watch.head_overdue(self.head_limit()) => Event::Close("no whole request head arrived in time"),
         }
+    }
+
+    /// Components keep connections to each other open for minutes. Below the limit of idleness they are not closed, because
+    /// a call that is sent at that moment would fail.
+    fn head_limit(&self) -> Duration {
+        let limits = &self.proxy.limits;
+        if self.internal.is_some() { limits.body_idle } else { limits.request_head }
     }
 
     /// The client got a response before it had sent the whole request. Discards what it still sends, so that it can

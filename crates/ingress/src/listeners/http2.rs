@@ -24,7 +24,7 @@ impl Connection {
             // The streams of a connection end independently, so none of them marks the socket as unread or reset.
             let socket = Arc::new(SocketState::default());
             let busy = Busy { _slot: slot.busy(), socket: Arc::clone(&socket) };
-            let client = Client { origin: origin.clone(), socket, server_name: server_name.clone() };
+            let client = Client { origin: origin.clone(), socket, server_name: server_name.clone(), internal: None };
             let proxy = Arc::clone(&proxy);
             async move {
                 let response = proxy.respond(&client, request).await?;

@@ -20,8 +20,8 @@ use tokio_util::task::TaskTracker;
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{
-    AppPolicy, AppRoutes, CertificateSet, Counters, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule,
-    Target, Upstream,
+    AppPolicy, AppRoutes, CertificateSet, Counters, InternalRefused, Listener, ListenerKind, PathMatch, Rewrite,
+    RouteTable, Rule, Target, Upstream,
 };
 use crate::proxy::Proxy;
 use crate::routing_state::RoutingState;
@@ -66,7 +66,14 @@ pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
     let (app, window) = ("shop".to_owned(), "d1".to_owned());
     RouteTable {
         version,
-        apps: vec![AppRoutes { app, hosts: vec!["shop".to_owned()], window, rules, policy: AppPolicy::default() }],
+        apps: vec![AppRoutes {
+            app,
+            hosts: vec!["shop".to_owned()],
+            window,
+            rules,
+            policy: AppPolicy::default(),
+            internal: None,
+        }],
     }
 }
 
@@ -107,6 +114,25 @@ impl TestProxy {
         let https = Listener { address: ([127, 0, 0, 1], 0).into(), kind: ListenerKind::Https };
         assert_eq!(self.listeners.apply(&[http(self.address), https]).await, []);
         self.listeners.bound().into_iter().find(|it| it.kind == ListenerKind::Https).unwrap().address
+    }
+
+    /// Moves the public listener to all addresses of this host. Returns its port.
+    pub async fn listen_everywhere(&mut self) -> u16 {
+        assert_eq!(self.listeners.apply(&[http(([0, 0, 0, 0], 0))]).await, []);
+        let port = self.listeners.bound()[0].address.port();
+        self.address = ([127, 0, 0, 1], port).into();
+        port
+    }
+
+    /// Puts a table in force, and opens its listeners for calls between components. Returns those that cannot be opened.
+    pub async fn try_to_accept_calls(&mut self, table: &RouteTable) -> Vec<InternalRefused> {
+        self.routing.install(table);
+        self.listeners.apply_internal(table).await;
+        self.listeners.internal_refused().to_vec()
+    }
+
+    pub async fn accept_calls(&mut self, table: &RouteTable) {
+        assert_eq!(self.try_to_accept_calls(table).await, []);
     }
 
     pub fn counters(&self) -> Counters {

@@ -7,6 +7,7 @@ mod drain;
 mod early_response;
 mod forwarding;
 pub mod harness;
+mod internal;
 mod invalid_requests;
 mod previous_version;
 mod retry;

@@ -41,6 +41,7 @@ fn app(app: &str, host: &str, upstream: SocketAddr) -> AppRoutes {
         window: "d1".to_owned(),
         rules: vec![rule("/", Rewrite::Keep, &[(app, upstream)])],
         policy: AppPolicy::default(),
+        internal: None,
     }
 }
 

@@ -1,0 +1,170 @@
+//! Calls between components of one app.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, TcpStream};
+
+use super::harness::*;
+use crate::limits::Limits;
+use crate::protocol::{InternalRoutes, InternalService, RouteTable, Upstream};
+
+/// The network of the app. All addresses of 127.0.0.0/8 are this host's.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 9, 7, 1);
+const CALLER: Ipv4Addr = Ipv4Addr::new(127, 9, 7, 8);
+
+fn service(name: &str, ports: &[u16], upstreams: &[SocketAddr]) -> InternalService {
+    let upstream = |address: &SocketAddr| Upstream { id: name.to_owned(), address: (*address).into() };
+    InternalService {
+        name: name.to_owned(),
+        ports: ports.to_vec(),
+        upstreams: upstreams.iter().map(upstream).collect(),
+    }
+}
+
+/// The app `shop` with these services, and no public rule.
+fn calls(version: u64, services: Vec<InternalService>) -> RouteTable {
+    let mut table = table(version, Vec::new());
+    table.apps[0].internal = Some(InternalRoutes { gateway: GATEWAY, prefix: 24, services });
+    table
+}
+
+/// A port on which nothing listens.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind((GATEWAY, 0)).unwrap().local_addr().unwrap().port()
+}
+
+async fn connect(from: Ipv4Addr, port: u16) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect((GATEWAY, port).into()).await.unwrap()
+}
+
+async fn call(from: Ipv4Addr, port: u16, host: &str, more: &str) -> String {
+    let mut stream = connect(from, port).await;
+    let request = format!("GET /a/../b HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_all(&mut stream).await
+}
+
+/// An application that answers with its name.
+async fn named(name: &'static str) -> SocketAddr {
+    application(move |mut stream, _| async move {
+        while read_head(&mut stream).await.is_some() {
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_call_reaches_the_service_that_it_names_as_the_caller_wrote_it() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let port = free_port();
+    proxy.accept_calls(&calls(1, vec![service("api", &[port], &[echo().await])])).await;
+    for host in ["api", "API", &format!("api:{port}"), "shop.example"] {
+        let answer = call(CALLER, port, host, "X-Forwarded-For: 192.0.2.7\r\nX-Real-IP: 192.0.2.7\r\n").await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        assert!(answer.contains("GET /a/../b\n"), "{answer}");
+        assert!(answer.contains(&format!("host: {host}\n")), "{answer}");
+        assert!(answer.contains("x-forwarded-for: 192.0.2.7\n"), "{answer}");
+        assert!(answer.contains("x-real-ip: 192.0.2.7\n"), "{answer}");
+        assert!(!answer.contains("x-forwarded-host"), "{answer}");
+    }
+    assert_eq!(proxy.counters().requests, 4, "they are counted");
+    assert_eq!(proxy.routing.sent_bytes()["shop"], 0, "but not as traffic that leaves the app");
+}
+
+#[tokio::test]
+async fn connections_from_outside_the_apps_network_are_closed() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let port = free_port();
+    proxy.accept_calls(&calls(1, vec![service("api", &[port], &[named("api").await])])).await;
+    for stranger in [GATEWAY, Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 9, 8, 8)] {
+        assert_eq!(call(stranger, port, "api", "").await, "", "{stranger}");
+    }
+    assert!(call(CALLER, port, "api", "").await.ends_with("api"));
+    assert_eq!(proxy.proxy.refusals.read()["other-network"], 3);
+    assert_eq!(proxy.counters().requests, 1);
+}
+
+#[tokio::test]
+async fn services_on_one_port_are_told_apart_by_host() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let (port, other) = (free_port(), free_port());
+    let (api, web) = (named("api").await, named("web").await);
+    // An instance of `web` calls.
+    let web_at = |address: Ipv4Addr| SocketAddr::from((address, web.port()));
+    let services = vec![service("api", &[port, other], &[api]), service("web", &[port], &[web, web_at(CALLER)])];
+    proxy.accept_calls(&calls(1, services)).await;
+    let third = Ipv4Addr::new(127, 9, 7, 9);
+    for (from, port, host, answered) in [
+        (third, port, "api", "api"),
+        (third, port, "web", "web"),
+        (third, other, "web", "api"),
+        (third, other, "shop.example", "api"),
+        // It passes on the host of its own client.
+        (CALLER, port, "shop.example", "api"),
+    ] {
+        let answer = call(from, port, host, "").await;
+        assert!(answer.ends_with(answered), "{from} {port} {host}: {answer}");
+    }
+    let answer = call(third, port, "shop.example", "").await;
+    assert_eq!(status(&answer), 421, "{answer}");
+    assert!(answer.contains("x-boatyard-error: ambiguous-service") && answer.contains("api, web"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_kept_connection_follows_new_tables_and_ends_gracefully_with_its_listener() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let (port, second) = (free_port(), free_port());
+    let (old, new) = (named("old").await, named("new").await);
+    proxy.accept_calls(&calls(1, vec![service("api", &[port], &[old])])).await;
+    let mut kept = connect(CALLER, port).await;
+    let request = b"GET / HTTP/1.1\r\nHost: api\r\n\r\n";
+    for (version, upstream, answered) in [(2, old, "old"), (3, new, "new")] {
+        proxy.accept_calls(&calls(version, vec![service("api", &[port], &[upstream])])).await;
+        kept.write_all(request).await.unwrap();
+        assert_eq!(read_answer(&mut kept).await.1, answered);
+    }
+    // The service moves to another port.
+    proxy.accept_calls(&calls(4, vec![service("api", &[second], &[new])])).await;
+    assert_eq!(read_all(&mut kept).await, "", "an idle connection is closed");
+    assert!(call(CALLER, second, "api", "").await.ends_with("new"));
+    let refused = TcpStream::connect((GATEWAY, port)).await;
+    assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_listener_needs_no_network_yet_and_shares_its_port_with_a_public_one() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let public = proxy.listen_everywhere().await;
+    let mut tables = calls(1, vec![service("api", &[public], &[named("api").await])]);
+    proxy.accept_calls(&tables).await;
+    assert!(call(CALLER, public, "api", "").await.ends_with("api"));
+    assert_eq!(status(&proxy.get("/").await), 404, "public, and without a rule");
+    // 192.0.2.0/24 is on no host (RFC 5737).
+    tables.apps[0].internal.as_mut().unwrap().gateway = Ipv4Addr::new(192, 0, 2, 1);
+    tables.version = 2;
+    proxy.accept_calls(&tables).await;
+}
+
+#[tokio::test]
+async fn a_port_of_another_program_is_reported_and_tried_again() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let taken = std::net::TcpListener::bind((GATEWAY, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let free = free_port();
+    let services = vec![service("api", &[port, free], &[named("api").await])];
+    let refused = proxy.try_to_accept_calls(&calls(1, services.clone())).await;
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(
+        (refused[0].address, refused[0].reason.as_str()),
+        ((GATEWAY, port).into(), "another program listens there")
+    );
+    assert!(call(CALLER, free, "api", "").await.ends_with("api"));
+    drop(taken);
+    proxy.accept_calls(&calls(2, services)).await;
+    assert!(call(CALLER, port, "api", "").await.ends_with("api"));
+}
