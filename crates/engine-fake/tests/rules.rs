@@ -48,6 +48,7 @@ async fn world(behaviour: Behaviour) -> (FakeEngine, ContainerSpec) {
             address: Ipv4Addr::new(10, 208, 7, 9),
             aliases: vec!["web".into()],
         }),
+        hosts: Vec::new(),
         published: Vec::new(),
         volume: None,
         limits: Limits { cpu_millis: 500, memory_bytes: 64 << 20 },

@@ -73,6 +73,8 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     /// Network to join, the address on it, and the names by which other containers find it.
     pub network: Option<NetworkJoin>,
+    /// Names in its `/etc/hosts`, which most programs look up before they ask the engine's DNS.
+    pub hosts: Vec<(String, Ipv4Addr)>,
     /// Ports that programs on the engine's host reach on 127.0.0.1.
     pub published: Vec<PublishedPort>,
     /// Named volume, and the path at which to mount it.
@@ -97,6 +99,7 @@ impl fmt::Debug for ContainerSpec {
             .field("command", &self.command)
             .field("env", &env_keys)
             .field("network", &self.network)
+            .field("hosts", &self.hosts)
             .field("published", &self.published)
             .field("volume", &self.volume)
             .field("limits", &self.limits)

@@ -105,6 +105,8 @@ fn host_config(spec: &ContainerSpec, host: Host) -> HostConfig {
             config: Some(HashMap::from([("max-size".into(), "10m".into()), ("max-file".into(), "3".into())])),
         }),
         restart_policy: Some(RestartPolicy { name: Some(RestartPolicyNameEnum::NO), maximum_retry_count: None }),
+        extra_hosts: (!spec.hosts.is_empty())
+            .then(|| spec.hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
         network_mode: Some(spec.network.as_ref().map_or_else(|| "none".into(), |join| join.network_name.clone())),
         mounts: spec.volume.as_ref().map(|volume| vec![mount(volume)]),
         ..Default::default()
@@ -184,6 +186,7 @@ mod tests {
                 address: Ipv4Addr::new(10, 208, 1, 7),
                 aliases: vec!["web".into()],
             }),
+            hosts: vec![("api".into(), Ipv4Addr::new(10, 208, 1, 1))],
             published: Vec::new(),
             volume: Some(VolumeMount { volume: "by-db".into(), path: "/data".into() }),
             limits: Limits { cpu_millis: 500, memory_bytes: 256 << 20 },
@@ -209,6 +212,7 @@ mod tests {
         assert_eq!(host["SecurityOpt"], serde_json::json!(["no-new-privileges"]));
         assert_eq!(host["Mounts"][0]["Type"], "volume");
         assert_eq!(host["RestartPolicy"]["Name"], "no");
+        assert_eq!(host["ExtraHosts"], serde_json::json!(["api:10.208.1.1"]));
         assert_eq!(json["Healthcheck"]["Test"], serde_json::json!(["NONE"]));
         assert_eq!(json["StopSignal"], "SIGTERM");
     }

@@ -89,6 +89,7 @@ impl World {
             command: Some(words.map(String::from).collect()),
             env: vec![],
             network: None,
+            hosts: Vec::new(),
             published: Vec::new(),
             volume: None,
             limits: Limits { cpu_millis: 500, memory_bytes: 64 << 20 },
