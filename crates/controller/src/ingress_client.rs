@@ -63,6 +63,7 @@ pub(crate) fn webhook_routes(settings: &WebhookSettings) -> AppRoutes {
         hosts: vec![settings.host.clone()],
         window: String::new(),
         policy: AppPolicy::default(),
+        internal: None,
         rules: vec![Rule {
             authority: None,
             cors: None,
@@ -104,6 +105,8 @@ struct Shared {
     open: Mutex<BTreeMap<String, Open>>,
     /// The parts of the newest table that the ingress left out.
     refused: Mutex<Vec<RouteRefused>>,
+    /// Where the ingress listens for calls between components, as it last reported.
+    call_listeners: Mutex<CallListeners>,
     /// Why the ingress could not save the newest table to disk.
     unsaved: Mutex<Option<String>>,
     /// Request counts at the time when the newest table was acknowledged.
@@ -122,6 +125,14 @@ impl Shared {
         let (unknown, released) = (lock(&self.unknown), lock(&self.released));
         join::joined(&lock(&self.parts), &unknown, &released)
     }
+}
+
+/// Listeners for calls between components.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CallListeners {
+    pub open: BTreeSet<SocketAddr>,
+    /// Those that could not be opened, and why.
+    pub refused: BTreeMap<SocketAddr, String>,
 }
 
 /// Request counts of one ingress process, by app and window.
@@ -176,6 +187,7 @@ impl IngressClient {
             released: Mutex::new(being_deleted.iter().map(ToString::to_string).collect()),
             open: Mutex::default(),
             refused: Mutex::default(),
+            call_listeners: Mutex::default(),
             unsaved: Mutex::default(),
             tallies: Mutex::default(),
             control: Mutex::default(),
@@ -221,6 +233,11 @@ impl IngressClient {
         unknown.into_iter().filter_map(|it| Some((it.clone(), parts.get(&it)?.hosts.clone()))).collect()
     }
 
+    /// Where the ingress listens for calls between components. Up to date once it has acknowledged the table.
+    pub fn call_listeners(&self) -> CallListeners {
+        lock(&self.shared.call_listeners).clone()
+    }
+
     /// Why the ingress could not save the newest table to disk, although the table is in force.
     pub fn unsaved(&self) -> Option<String> {
         lock(&self.shared.unsaved).clone()
@@ -229,8 +246,7 @@ impl IngressClient {
     /// Names of all upstreams in the newest table.
     pub fn routed(&self) -> BTreeSet<String> {
         let parts = lock(&self.shared.parts);
-        let upstreams = parts.values().flat_map(|it| &it.rules).flat_map(Rule::upstreams);
-        upstreams.map(|it| it.id.clone()).collect()
+        parts.values().flat_map(AppRoutes::upstreams).map(|it| it.id.clone()).collect()
     }
 
     /// Frees the host names of an app that is being deleted. No later table contains them, so the table that first
@@ -619,6 +635,13 @@ impl ConnectionTask {
         self.log_refused(std::mem::take(&mut status.refused));
         *lock(&self.shared.open) = std::mem::take(&mut status.open);
         *lock(&self.shared.unsaved) = status.unsaved.take();
+        *lock(&self.shared.call_listeners) = CallListeners {
+            open: status.internal.iter().copied().collect(),
+            refused: std::mem::take(&mut status.internal_refused)
+                .into_iter()
+                .map(|it| (it.address, it.reason))
+                .collect(),
+        };
         *lock(&self.shared.tallies) = Some(status.into());
         self.shared.changes.send_modify(|ticks| *ticks += 1);
         Ok(())

@@ -7,6 +7,7 @@
 //! - [`config`], [`caller`], [`view`], [`error`]: inputs, answers and errors;
 //! - [`names`], [`derived_id`], [`network`], [`process`]: pure: names, ids, addresses, and what a container runs;
 //! - [`reach`], [`ports`]: how this host connects to instances, and the ports that they publish for that;
+//!   [`connect_check`]: whether containers can connect to this host;
 //! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
@@ -27,6 +28,7 @@ mod caller;
 pub mod certificates;
 mod clock;
 pub mod config;
+mod connect_check;
 pub mod console;
 mod control;
 mod deployment_numbers;

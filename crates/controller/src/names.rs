@@ -46,6 +46,16 @@ impl Names {
         self.of(app)
     }
 
+    /// Name of the container that checks whether containers of an app reach this host.
+    pub fn connect_check(&self, app: &AppId) -> String {
+        format!("{}-connect-check", self.of(app))
+    }
+
+    /// Tag of the image of these containers.
+    pub fn connect_check_image(&self) -> String {
+        format!("boatyard-{}/connect-check:1", self.installation)
+    }
+
     /// Name of the network with which a start finds out whether this host reaches the engine's networks.
     pub fn trial_network(&self) -> String {
         format!("by-{}-reach", self.installation)

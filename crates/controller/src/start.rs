@@ -17,11 +17,12 @@ use store::{Store, StoreError};
 use tokio::sync::{Mutex, RwLock, watch};
 use tracing::{error, info, warn};
 
-use crate::app::{AppHandle, Shared, site_files};
+use crate::app::{AppHandle, CallChecks, Shared, site_files};
 use crate::bandwidth::{self, Bandwidth};
 use crate::certificates::{self, Certificates};
 use crate::clock;
 use crate::config::Config;
+use crate::connect_check::{ConnectCheck, ContainerConnectCheck};
 use crate::console::{Shells, end_leftover_shells};
 use crate::control::{Graces, Inspections, SourceChecks, stop_all};
 use crate::engine_watch::EngineWatch;
@@ -68,6 +69,7 @@ pub(crate) struct Dependencies {
     pub host: engine::Limits,
     pub connector: Box<dyn IngressConnector>,
     pub health_checker: Arc<dyn HealthChecker>,
+    pub connect_check: Arc<dyn ConnectCheck>,
     pub image_builder: Arc<dyn ImageBuilder>,
 }
 
@@ -79,6 +81,8 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let data_dir = directory.root().to_owned();
     let connector =
         Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http, https: config.https });
+    let names = Names::new(directory.installation());
+    let connect_check = Arc::new(ContainerConnectCheck { engine: engine.clone(), names });
     let (source, logins) = (source(&config, &directory), source_logins::lookup(store.clone()));
     let limits = BuildLimits { at_once: config.parallel_builds, time: config.build_limit };
     let image_builder = Arc::new(Builder::new(engine.clone(), source, logins, config.base_images.clone(), limits));
@@ -86,7 +90,14 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
         config,
         directory,
         store,
-        Dependencies { engine, host, connector, health_checker: Arc::new(NetworkHealthChecker), image_builder },
+        Dependencies {
+            engine,
+            host,
+            connector,
+            health_checker: Arc::new(NetworkHealthChecker),
+            connect_check,
+            image_builder,
+        },
     )
     .await
 }
@@ -98,7 +109,7 @@ pub(crate) async fn take_over(
     store: Store,
     dependencies: Dependencies,
 ) -> Result<ControllerState, StartError> {
-    let Dependencies { engine, host, connector, health_checker, image_builder } = dependencies;
+    let Dependencies { engine, host, connector, health_checker, connect_check, image_builder } = dependencies;
     let names = Names::new(directory.installation());
     let fence = Arc::new(Fence::raise(engine.clone(), &store, names.clone()).await?);
     let token_hash = mint_token(&directory)?;
@@ -133,6 +144,8 @@ pub(crate) async fn take_over(
         reach,
         ports: PublishedPorts::new(states.iter().flat_map(|it| &it.instances)),
         health_checker,
+        connect_check,
+        call_checks: CallChecks::default(),
         image_builder,
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::counters::{AppCounters, CounterRegistry};
 use crate::files::{self, OpenSites};
-use crate::protocol::{Address, AppRoutes, Counters, Message, Open, RouteTable, Rule};
+use crate::protocol::{Address, AppRoutes, Counters, Message, Open, RouteTable};
 use crate::table::Table;
 use crate::upstream::Upstream;
 

@@ -9,6 +9,7 @@ use engine::{ContainerSpec, Engine, EngineError, Identity, Limits, NetworkJoin, 
 use rollout::ids::{InstanceName, RevisionId};
 use store::records::Revision;
 
+use super::calls::{Calls, reach_ingress};
 use super::drift::Expected;
 use super::records::Records;
 use super::{Shared, databases};
@@ -78,6 +79,7 @@ pub(super) fn container_spec(
         command: revision.command.clone(),
         env: revision.env.clone(),
         network: Some(NetworkJoin { network_id: String::new(), network_name: String::new(), address, aliases }),
+        hosts: Vec::new(),
         published: published.iter().map(|(port, host)| PublishedPort { container: *port, host: Some(*host) }).collect(),
         volume: None,
         limits: Limits { cpu_millis: revision.cpu_millis, memory_bytes: revision.memory_bytes },
@@ -86,12 +88,17 @@ pub(super) fn container_spec(
     }
 }
 
-/// Like [`create_in_network`], for a container that runs an app's image: its command forwards the stop signal.
+/// Like [`create_in_network`], for a container that runs an app's image: its command forwards the stop signal, and it calls
+/// services by way of the ingress if it reaches the ingress.
 pub(super) async fn create_process(
     shared: &Shared,
     network: NetworkSpec,
-    spec: ContainerSpec,
+    mut spec: ContainerSpec,
+    calls: Calls,
 ) -> Result<String, EngineError> {
+    if !calls.hosts.is_empty() && reach_ingress(shared, &network, &spec, &calls.addresses).await? {
+        spec.hosts = calls.hosts;
+    }
     let defaults = shared.engine.image_defaults(&spec.image).await?;
     let Process { command, stop_signal } = process(spec.command.as_deref(), &defaults);
     create_in_network(shared, network, ContainerSpec { command, stop_signal: Some(stop_signal.full_name()), ..spec })
@@ -149,7 +156,8 @@ pub(super) async fn create_again_if_other_ports(
         return Ok(());
     }
     shared.engine.remove(&spec.name).await?;
-    create_process(shared, network, spec).await.map(drop)
+    // Where instances publish ports, calls do not pass the ingress.
+    create_process(shared, network, spec, Calls::default()).await.map(drop)
 }
 
 /// Starts a container, which may run already. Connects it at `place` first, if one is given.

@@ -18,6 +18,7 @@ use store::records::{App, Change, Deployment, Instance, Restarts};
 use tracing::{debug, info, warn};
 
 use super::actions::{ActionResult, InstanceAction, Subject};
+use super::calls;
 use super::containers::{
     container_spec, create_again_if_other_ports, create_process, network_spec, ran_out_of_memory, start_at,
 };
@@ -53,7 +54,15 @@ impl Instances {
         self.waiting = plan.waiting.iter().map(|it| it.why(clock::whole_second(now))).collect();
         self.look_again = plan.look_again_at();
         // `routing` compares the routes as a whole, including their rules.
-        let Some(step) = plan.steps.into_iter().find(|it| !matches!(it, Step::Route { .. })) else { return Ok(false) };
+        let is_next = |it: &Step| match it {
+            Step::Route { .. } => false,
+            // A container calls the ingress from its first moment on.
+            Step::Create { .. } => snapshot.routes.listens,
+            _ => true,
+        };
+        let is_held = !snapshot.routes.listens && plan.steps.iter().any(|it| matches!(it, Step::Create { .. }));
+        self.waiting.extend(is_held.then(|| "waiting for the ingress to listen in the app's network".to_owned()));
+        let Some(step) = plan.steps.into_iter().find(is_next) else { return Ok(false) };
         debug!(?step, "next step");
         if let Step::Add { component, slot, .. } = step {
             return self.add(cx, snapshot, component, slot).await;
@@ -135,7 +144,7 @@ fn new(
 
 async fn carry_out(cx: &mut Context, snapshot: &Snapshot, step: Step) -> Result<(), StoreError> {
     match step {
-        Step::Create { instance } => create(cx, &instance).await?,
+        Step::Create { instance } => create(cx, snapshot, &instance).await?,
         Step::Start { instance } => start(cx, snapshot, instance),
         Step::MarkReady { instance } => cx.record_event(&instance, InstanceEvent::Passed).await?,
         Step::MarkUnready { instance } => cx.record_event(&instance, InstanceEvent::Lost).await?,
@@ -163,7 +172,7 @@ fn begin(
     });
 }
 
-async fn create(cx: &mut Context, name: &InstanceName) -> Result<(), StoreError> {
+async fn create(cx: &mut Context, snapshot: &Snapshot, name: &InstanceName) -> Result<(), StoreError> {
     let Some(row) = cx.records.instance(name).cloned() else { return Ok(()) };
     let has_ports = !row.published.is_empty() || cx.shared.reach == Reach::Direct;
     if !has_ports && !cx.give_ports(name).await? {
@@ -172,8 +181,10 @@ async fn create(cx: &mut Context, name: &InstanceName) -> Result<(), StoreError>
     let Some((network, spec)) = container_of(cx, name) else {
         return cx.refuse(name, format!("revision {} is not on record", row.revision)).await;
     };
-    let shared = cx.shared.clone();
-    begin(cx, row.name, InstanceAction::Create, async move { create_process(&shared, network, spec).await.map(drop) });
+    let (shared, calls) = (cx.shared.clone(), calls::of_new_container(cx, snapshot.routes.calls()));
+    begin(cx, row.name, InstanceAction::Create, async move {
+        create_process(&shared, network, spec, calls).await.map(drop)
+    });
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 use super::Shared;
 use super::actions::{ActionResult, Subject};
+use super::calls;
 use super::containers::{Place, container_spec, create_process, network_spec, ran_out_of_memory, start_at};
 use super::context::Context;
 use super::network_move::move_network;
@@ -54,7 +55,8 @@ pub(super) async fn advance(
     let Some(seen) = seen(snapshot, &run.name) else { return Ok(false) };
     let step = next_step(&run.phase, seen, run.cancel_requested, limit, snapshot.now);
     match step {
-        JobStep::Create => create(cx, deployment, run).await?,
+        JobStep::Create if !snapshot.routes.listens => return Ok(false),
+        JobStep::Create => create(cx, snapshot, deployment, run).await?,
         JobStep::Start | JobStep::Await | JobStep::TimeOut | JobStep::Cancel => act(cx, snapshot, run, step),
         JobStep::GiveUp => record(cx, run, JobPhase::Unknown).await?,
         JobStep::Nothing => return Ok(false),
@@ -110,7 +112,7 @@ async fn intend(
     Ok(true)
 }
 
-async fn create(cx: &mut Context, deployment: &Deployment, run: JobRun) -> Result<(), StoreError> {
+async fn create(cx: &mut Context, snapshot: &Snapshot, deployment: &Deployment, run: JobRun) -> Result<(), StoreError> {
     let Some(revision) = cx.records.revision(&run.revision) else {
         let message = format!("revision {} is not on record", run.revision);
         return record(cx, run, JobPhase::Refused { message }).await;
@@ -126,8 +128,9 @@ async fn create(cx: &mut Context, deployment: &Deployment, run: JobRun) -> Resul
     };
     let spec = container_spec(revision, &run.name, run.address, &BTreeMap::new(), identity, grace(&run));
     let (shared, network, name) = (cx.shared.clone(), network_spec(&cx.shared, &cx.records), run.name);
+    let calls = calls::of_new_container(cx, snapshot.routes.calls());
     cx.actions.begin(Subject::Job(name.clone()), async move {
-        let result = create_process(&shared, network, spec).await;
+        let result = create_process(&shared, network, spec, calls).await;
         let result = result.map(|container| JobPhase::Created { container, since: clock::now() });
         ActionResult::JobMoved { name, result }
     });

@@ -11,7 +11,7 @@
 //! - [`accept`]: turns requests into deployments; [`deployments`]: moves deployments through their stages; [`restart`]:
 //!   copies what serves; [`app_rollback`]: returns to an earlier deployment; [`compose`]: computes a deployment's databases, revisions and targets;
 //! - [`serving_images`]: the images that serve, and which of them a deployment keeps; [`images`], [`prebuilt`]: provide
-//!   the images; [`site_files`]: takes the files of static sites out of theirs; [`instances`], [`containers`], [`routing`], [`databases`], [`jobs`]: carry out the work of each stage;
+//!   the images; [`site_files`]: takes the files of static sites out of theirs; [`instances`], [`containers`], [`routing`], [`calls`], [`databases`], [`jobs`]: carry out the work of each stage;
 //! - [`rollout_report`]: reports how a rollout went;
 //! - [`restart_counter`], [`repair`], [`newer`], [`strays`], [`network_move`]: handle changes to containers, networks
 //!   and records that the task did not make;
@@ -20,6 +20,7 @@
 mod accept;
 mod actions;
 mod app_rollback;
+mod calls;
 mod compose;
 mod containers;
 mod context;
@@ -69,6 +70,7 @@ use tracing::{Instrument, error, info_span};
 use crate::bandwidth::Bandwidth;
 use crate::certificates::Certificates;
 use crate::config::{Config, Reach};
+use crate::connect_check::ConnectCheck;
 use crate::engine_watch::EngineWatch;
 use crate::error::ControlError;
 use crate::fence::Fence;
@@ -86,6 +88,7 @@ pub(crate) use accept::{DeployRequest, NewSpec, check_restart, unchanged};
 pub(crate) use app_rollback::{
     Revert, RollbackRequest, check_not_pinned, check_rollback, inherited_rollback, refuse, return_to, revert,
 };
+pub(crate) use calls::CallChecks;
 pub(crate) use compose::{Composed, active, compose, connection};
 pub(crate) use databases::LIMITS as DATABASE_LIMITS;
 pub(crate) use databases::STOP_GRACE as DATABASE_GRACE;
@@ -116,6 +119,10 @@ pub(crate) struct Shared {
     pub reach: Reach,
     /// The ports that instances publish.
     pub ports: PublishedPorts,
+    /// Checks whether containers can connect to this host.
+    pub connect_check: Arc<dyn ConnectCheck>,
+    /// Whether containers reach the ingress in their app's network.
+    pub call_checks: CallChecks,
     /// Builds images from sources.
     pub image_builder: Arc<dyn ImageBuilder>,
     pub names: Names,

@@ -11,6 +11,7 @@ use store::StoreError;
 use store::records::{Change, Deployment, IngressCounts, Instance, Record, Served, Unchanged};
 use tracing::warn;
 
+use super::calls;
 use super::context::Context;
 use super::observe::Snapshot;
 use super::records::Records;
@@ -71,6 +72,11 @@ pub(super) async fn advance(cx: &mut Context, routing: &Routing, snapshot: &Snap
     let counted = routing.counted(&deployment).cloned();
     counted.into_iter().for_each(|it| keep_count(&mut deployment.record, it));
     if deployment.stage == Stage::Rolling {
+        for note in calls::notes(cx, snapshot.routes.calls()).into_iter().filter(|_| snapshot.routes.listens) {
+            if !deployment.record.notes.contains(&note) {
+                deployment.record.notes.push(note);
+            }
+        }
         for target in deployment.targets.iter().flatten() {
             move_leaves(&cx.records, target, &mut deployment.progress, snapshot.now);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ingress::protocol::{AppRoutes, Rule, Target, Upstream};
+use ingress::protocol::{AppRoutes, InternalRoutes, Rule, Target, Upstream};
 use rollout::deployment::Stage;
 use rollout::ids::InstanceName;
 use rollout::observed::{Observed, Routes};
@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::actions::{ActionResult, Subject};
+use super::calls;
 use super::context::Context;
 use super::newer;
 use super::observe::Snapshot;
@@ -27,6 +28,15 @@ pub(super) struct WantedRoutes {
     part: AppRoutes,
     /// The ingress has acknowledged exactly these routes.
     pub is_acknowledged: bool,
+    /// The ingress has acknowledged a table with the listeners for calls that these routes need.
+    pub listens: bool,
+}
+
+impl WantedRoutes {
+    /// What the app's containers call by way of the ingress.
+    pub fn calls(&self) -> Option<&InternalRoutes> {
+        self.part.internal.as_ref()
+    }
 }
 
 pub(super) struct Routing {
@@ -50,7 +60,7 @@ impl Routing {
     /// Whether the ingress may still send requests to an instance.
     pub fn names(&self, upstream: &str) -> bool {
         let Some((_, part)) = &self.acknowledged else { return true };
-        part.rules.iter().flat_map(Rule::upstreams).any(|it| it.id == upstream)
+        part.upstreams().any(|it| it.id == upstream)
     }
 
     /// The directories of files that the ingress may still serve. `None`: unknown.
@@ -73,7 +83,10 @@ impl Routing {
         let routes = wanted_routes(observed);
         let part = self.part(records, engine, &routes, rules_in_force(records, status));
         let is_acknowledged = self.acknowledged.as_ref().is_some_and(|(_, sent)| *sent == part);
-        WantedRoutes { routes, part, is_acknowledged }
+        let sent = self.acknowledged.as_ref().and_then(|(_, sent)| sent.internal.as_ref());
+        let listens =
+            part.internal.as_ref().is_none_or(|it| sent.is_some_and(|sent| calls::have_same_listeners(it, sent)));
+        WantedRoutes { routes, part, is_acknowledged, listens }
     }
 
     /// Sends the app's routes if they differ from the acknowledged ones. Returns whether anything changed.
@@ -84,7 +97,7 @@ impl Routing {
         if is_sending || cx.records.app.deployments == 0 || snapshot.engine.asked.is_none() {
             return false;
         }
-        let WantedRoutes { routes, part, is_acknowledged } = &snapshot.routes;
+        let WantedRoutes { routes, part, is_acknowledged, .. } = &snapshot.routes;
         let (routes, part) = (routes.clone(), part.clone());
         if *is_acknowledged {
             // Equal tables route the same, but the planner's names may differ.
@@ -110,8 +123,7 @@ impl Routing {
             warn!(%why, "the ingress did not accept the routes; sending them again");
             return BTreeSet::new();
         }
-        let upstreams = part.rules.iter().flat_map(Rule::upstreams);
-        let new = upstreams.filter(|it| self.acknowledged.is_none() || !self.names(&it.id));
+        let new = part.upstreams().filter(|it| self.acknowledged.is_none() || !self.names(&it.id));
         let new = new.map(|it| InstanceName::new(&it.id)).collect();
         let counted = self.shared.ingress.counted(&part.app, &part.window);
         self.counted = counted.map(|it| (part.window.clone(), it));
@@ -180,7 +192,8 @@ impl Routing {
         // While a deployment waits for databases and PRE_DEPLOY jobs, the active one still serves.
         let rolling = records.rolling().filter(|it| it.stage != Stage::Preparing);
         let window = rolling.or_else(|| records.active()).map(|it| it.id.to_string()).unwrap_or_default();
-        AppRoutes { app: app.id.to_string(), hosts, window, rules, policy }
+        let internal = calls::routes(&self.shared, records, upstreams);
+        AppRoutes { app: app.id.to_string(), hosts, window, rules, policy, internal }
     }
 
     fn upstreams(&self, records: &Records, engine: &EngineView, routes: &Routes, component: &str) -> Vec<Upstream> {

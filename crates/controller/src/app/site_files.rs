@@ -171,6 +171,7 @@ impl Extraction {
             command: Some(vec!["/none".into()]),
             env: Vec::new(),
             network: None,
+            hosts: Vec::new(),
             published: Vec::new(),
             volume: None,
             limits: Limits { cpu_millis: 0, memory_bytes: 0 },

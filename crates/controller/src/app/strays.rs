@@ -23,7 +23,7 @@ pub(super) fn remove(cx: &mut Context, routing: &Routing, snapshot: &Snapshot) -
     let app = cx.records.app.id.as_str();
     let of_app = snapshot.engine.containers.values().filter(|it| it.identity.app == app);
     let names = of_app
-        .filter(|it| may_remove(cx, routing, it) && !is_read(cx, it))
+        .filter(|it| may_remove(cx, routing, it) && !is_read(cx, it) && !is_check(cx, it))
         .map(|it| InstanceName::new(it.name.clone()));
     let Some(name) = names.into_iter().find(|name| is_unexplained(cx, name)) else { return false };
     warn!(container = %name, "no record explains it; removing it");
@@ -55,6 +55,12 @@ fn is_read(cx: &Context, container: &Container) -> bool {
     let Identity { role, deployment, component, .. } = &container.identity;
     let subject = || Subject::Image(deployment.as_str().into(), component.as_str().into());
     *role == Role::Pin && cx.actions.is_running(&subject())
+}
+
+/// Whether this container checks at the moment whether containers reach the ingress.
+fn is_check(cx: &Context, container: &Container) -> bool {
+    let app = &cx.records.app.id;
+    container.name == cx.shared.names.connect_check(app) && cx.shared.call_checks.is_running(app)
 }
 
 /// Whether a container of this app that no record explains may be removed.

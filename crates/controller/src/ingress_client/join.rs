@@ -59,6 +59,7 @@ mod tests {
             window: String::new(),
             rules: vec![rule],
             policy: AppPolicy::default(),
+            internal: None,
         };
         (app.into(), part)
     }

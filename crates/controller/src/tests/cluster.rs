@@ -2,15 +2,16 @@
 //! stop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use app_spec::AppSpec;
 use async_trait::async_trait;
 use data_dir::DataDir;
-use engine::Engine;
+use engine::{Engine, EngineError, NetworkSpec};
 use engine_fake::{Behaviour, Call, FakeEngine, Verb};
 use futures::StreamExt;
 use rollout::deployment::Stage;
@@ -28,6 +29,7 @@ use super::ingress::MemoryIngress;
 use super::simulation;
 use crate::Control;
 use crate::config::{Config, NetworkPool, Reach, ReachChoice, WebhookSettings};
+use crate::connect_check::ConnectCheck;
 use crate::control::Controller;
 use crate::error::StartError;
 use crate::probe::{HealthCheck, HealthChecker};
@@ -64,6 +66,16 @@ pub const DEPLOYMENT_LIMIT: Duration = Duration::from_secs(900);
 /// How many instances the spec wants.
 const WANTED: [(&str, usize); 2] = [("mill", 1), ("web", 2)];
 
+/// Whether containers connect to all addresses of this host.
+struct Connects(Arc<AtomicBool>);
+
+#[async_trait]
+impl ConnectCheck for Connects {
+    async fn connects(&self, _: &str, _: (&NetworkSpec, Ipv4Addr), _: &[SocketAddrV4]) -> Result<bool, EngineError> {
+        Ok(self.0.load(SeqCst))
+    }
+}
+
 pub struct TestCluster {
     dir: TempDir,
     pub engine: FakeEngine,
@@ -74,6 +86,8 @@ pub struct TestCluster {
     pub webhooks: Option<WebhookSettings>,
     pub poll: Option<Duration>,
     pub reached: Reach,
+    /// Whether containers can connect to this host.
+    pub connects: Arc<AtomicBool>,
     /// How many processes were started, by container.
     starts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -121,6 +135,7 @@ impl TestCluster {
             webhooks: None,
             poll: None,
             reached: Reach::Direct,
+            connects: Arc::new(AtomicBool::new(true)),
             starts: Arc::default(),
         };
         cluster.count_starts();
@@ -153,6 +168,7 @@ impl TestCluster {
             host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
             connector: Box::new(self.ingress.clone()),
             health_checker: Arc::new(self.engine.clone()),
+            connect_check: Arc::new(Connects(self.connects.clone())),
             image_builder: Arc::new(self.image_builder.clone()),
         };
         let started = take_over(self.config(), directory, store, dependencies).await?;

@@ -1,13 +1,16 @@
 //! An ingress in memory: accepts tables, records when each came into force, and can be made to fail.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use engine_fake::FakeEngine;
 use ingress::client::IngressEvent;
-use ingress::protocol::{CertificateSet, Counters, Open, RouteRefused, RouteTable, Status};
+use ingress::protocol::{
+    CertificateSet, Counters, InternalRefused, InternalRoutes, Open, RouteRefused, RouteTable, Status,
+};
 use rollout::ids::AppId;
 use tokio::sync::{broadcast, watch};
 
@@ -53,6 +56,8 @@ struct State {
     /// Bytes that the current process has sent, by app.
     sent_bytes: BTreeMap<String, u64>,
     deaths: usize,
+    /// Why no listener for calls between components can be opened.
+    calls_refused: Option<String>,
     certificates: CertificateSet,
 }
 
@@ -81,6 +86,11 @@ impl MemoryIngress {
             .collect();
         names.sort();
         names
+    }
+
+    /// No listener for calls between components can be opened from now on.
+    pub fn refuse_calls(&self, why: &str) {
+        self.state().calls_refused = Some(why.to_owned());
     }
 
     /// Sets the open requests of an upstream, and reports them.
@@ -190,6 +200,15 @@ impl MemoryIngress {
     }
 }
 
+/// Where the table says to listen for calls between components.
+fn call_listeners(table: &RouteTable) -> Vec<SocketAddr> {
+    let of_app = |it: &InternalRoutes| {
+        let gateway = it.gateway;
+        it.services.iter().flat_map(|it| it.ports.clone()).map(move |port| (gateway, port).into()).collect::<Vec<_>>()
+    };
+    table.apps.iter().filter_map(|it| it.internal.as_ref()).flat_map(of_app).collect()
+}
+
 #[async_trait]
 impl IngressConnector for MemoryIngress {
     async fn open(&self) -> Result<Opened, String> {
@@ -231,12 +250,20 @@ impl IngressConnection for MemoryIngress {
         if state.dead {
             return Err("the connection to the ingress is lost".into());
         }
+        let listeners = state.taken.last().map(|it| call_listeners(&it.table)).unwrap_or_default();
         Ok(Status {
             boot_id: format!("life-{}", state.deaths),
             open: state.open.clone(),
             counters: state.counters.clone(),
             sent_bytes: state.sent_bytes.clone(),
             refused: state.refused.clone(),
+            internal: listeners.iter().copied().filter(|_| state.calls_refused.is_none()).collect(),
+            internal_refused: state
+                .calls_refused
+                .iter()
+                .flat_map(|why| listeners.iter().map(move |it| (why, it)))
+                .map(|(why, it)| InternalRefused { address: *it, reason: why.clone() })
+                .collect(),
             ..Status::default()
         })
     }

@@ -27,6 +27,7 @@ fn part(app: &str) -> AppRoutes {
         window: String::new(),
         rules: Vec::new(),
         policy: AppPolicy::default(),
+        internal: None,
     }
 }
 

@@ -6,6 +6,7 @@ mod alerts;
 mod app_rollback;
 mod builds;
 mod by_hand;
+mod calls;
 mod cluster;
 mod console;
 mod counting;

@@ -251,6 +251,7 @@ fn container(database: &Database, image: String, identity: Identity, reach: Reac
             address: database.address,
             aliases: vec![database.name.to_string()],
         }),
+        hosts: Vec::new(),
         published: match reach {
             Reach::Direct => Vec::new(),
             // Only checks connect to it, so any port will do.

@@ -1,0 +1,103 @@
+//! Calls between components, by way of the ingress.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::SeqCst;
+
+use engine_fake::Verb;
+use ingress::protocol::InternalRoutes;
+use rollout::deployment::Stage;
+use rollout::ids::AppId;
+
+use super::cluster::TestCluster;
+use super::simulation::simulate;
+use crate::config::Reach;
+
+/// The names in the `/etc/hosts` of each container of the app, by component, and the address of the ingress there.
+async fn hosts(cluster: &TestCluster, app: &AppId) -> BTreeMap<String, String> {
+    let state = cluster.state(app).await;
+    let text = |name: &str| {
+        let hosts = cluster.engine.spec(name).unwrap().hosts;
+        hosts.into_iter().map(|(name, at)| format!("{name}={at}")).collect::<Vec<_>>().join(" ")
+    };
+    state.instances.iter().map(|it| (it.component.to_string(), text(it.name.as_str()))).collect()
+}
+
+fn internal(cluster: &TestCluster, app: &AppId) -> Option<InternalRoutes> {
+    let tables = cluster.ingress.taken();
+    let part = tables.last().unwrap().table.apps.iter().find(|it| it.app == app.as_str());
+    part.and_then(|it| it.internal.clone())
+}
+
+#[test]
+fn every_container_is_created_after_the_ingress_listens_and_finds_services_there() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let internal = internal(&cluster, &app).unwrap();
+        let wanted = format!("web={}", internal.gateway);
+        let hosts = hosts(&cluster, &app).await;
+        assert_eq!(hosts, BTreeMap::from([("mill".into(), wanted.clone()), ("web".into(), wanted)]));
+        assert_eq!((internal.services.len(), internal.services[0].ports.as_slice()), (1, &[8080][..]));
+        assert_eq!(internal.services[0].upstreams.len(), 2, "calls go to all instances");
+
+        let first_table =
+            cluster.ingress.taken().iter().position(|it| it.table.apps.iter().any(|it| it.internal.is_some()));
+        let calls = cluster.ingress.taken()[first_table.unwrap()].calls;
+        let is_of_app = |name: &str| ["-web-", "-mill-", "-migrate-"].iter().any(|it| name.contains(it));
+        let creates = cluster.engine.calls().into_iter().enumerate();
+        let first = creates.filter(|(_, it)| it.verb == Verb::Create && is_of_app(&it.what)).map(|(at, _)| at).next();
+        assert!(first.unwrap() >= calls, "{first:?} {calls}");
+        let notes = cluster.newest(&app).await.record.notes;
+        assert!(!notes.iter().any(|it| it.contains("directly")), "{notes:?}");
+    });
+}
+
+#[test]
+fn without_a_way_to_the_ingress_the_engines_dns_answers_and_a_note_says_why() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.connects.store(false, SeqCst);
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Active).await;
+        assert!(hosts(&cluster, &app).await.values().all(String::is_empty));
+        let notes = cluster.newest(&app).await.record.notes.join("\n");
+        assert!(notes.contains("directly, because containers cannot connect to 10."), "{notes}");
+
+        // The next deployment checks again.
+        cluster.connects.store(true, SeqCst);
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
+        assert!(hosts(&cluster, &app).await.values().all(|it| it.starts_with("web=")));
+        let notes = cluster.newest(&app).await.record.notes.join("\n");
+        assert!(!notes.contains("directly"), "{notes}");
+    });
+}
+
+#[test]
+fn a_listener_that_cannot_be_opened_is_noted() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.ingress.refuse_calls("another program listens there");
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Active).await;
+        assert!(hosts(&cluster, &app).await.values().all(String::is_empty));
+        let notes = cluster.newest(&app).await.record.notes.join("\n");
+        assert!(notes.contains("call web directly, because the ingress cannot listen on 10."), "{notes}");
+        assert!(notes.contains(":8080: another program listens there"), "{notes}");
+    });
+}
+
+#[test]
+fn with_published_ports_calls_do_not_pass_the_ingress() {
+    simulate(async {
+        let mut cluster = TestCluster::new().await;
+        cluster.crash().await;
+        cluster.reached = Reach::Published;
+        cluster.open().await;
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Active).await;
+        assert_eq!(internal(&cluster, &app), None);
+        assert!(hosts(&cluster, &app).await.values().all(String::is_empty));
+        let notes = cluster.newest(&app).await.record.notes.join("\n");
+        assert!(notes.contains("directly, because this host reaches instances at published ports"), "{notes}");
+    });
+}
