@@ -57,7 +57,7 @@ upgrade: setup ## take over the running apps of the previous version under load 
 # The test that kills the engine uses a private one, in a network namespace without internet access.
 sweep: setup ## run the end-to-end tests that take minutes: a hundred apps at once, a full disk, a killed engine without a controller (as root)
 	$(new_cases) $(CARGO) test --locked -p rollout --lib fixpoint
-	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many:: signals:: frozen:: full_disk::
+	$(CARGO) test --locked -p boatyard --test stories -- --ignored --nocapture many:: signals:: frozen:: full_disk:: between_components::
 	scripts/private-engine $(CARGO) test --locked --offline -p boatyard --test stories -- --ignored --nocapture engine_restart::
 
 # The machine's engine with published ports, as on Docker Desktop, then a rootless engine. STORIES="restart:: names::" for some.

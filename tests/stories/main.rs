@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod app_rollback;
+mod between_components;
 mod build_queue;
 mod build_secrets;
 mod builds;
