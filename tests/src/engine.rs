@@ -68,6 +68,12 @@ pub async fn networks_and_volumes_of(installation: &str) -> Result<(Vec<String>,
     Ok((networks, volumes))
 }
 
+/// Like [`tags_of`], without the image of connection checks.
+pub async fn app_tags_of(installation: &str) -> Result<Vec<String>> {
+    let tags = tags_of(installation).await?;
+    Ok(tags.into_iter().filter(|it| !it.ends_with("/connect-check:1")).collect())
+}
+
 /// Names of the images that an installation has built.
 pub async fn tags_of(installation: &str) -> Result<Vec<String>> {
     let images = connect()?.list_images(None::<ListImagesOptions>).await?;

@@ -375,7 +375,7 @@ impl Installation {
         }
         names.sort();
         let id = self.id()?;
-        let (there, tags) = (self.engine_containers().await?, engine::tags_of(&id).await?);
+        let (there, tags) = (self.engine_containers().await?, engine::app_tags_of(&id).await?);
         let (networks, volumes) = engine::networks_and_volumes_of(&id).await?;
         let stray: Vec<_> = tags.into_iter().filter(|tag| !images.contains(tag)).collect();
         let good = there == names && networks.len() == apps.len() && volumes.len() == databases + 1 && stray.is_empty();

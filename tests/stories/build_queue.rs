@@ -85,7 +85,7 @@ async fn a_build_waits_in_the_queue_until_another_is_canceled_and_equal_sources_
     assert_eq!((count("Building boatyard-"), count("Nothing to build")), (1, 1), "{logs:?}");
     assert!(count("Waiting for other builds to end; position 1 in the queue") > 0, "{logs:?}");
     assert!(count(" done in ") > 0, "{logs:?}");
-    let tags = engine::tags_of(&at.id().unwrap()).await.unwrap();
+    let tags = engine::app_tags_of(&at.id().unwrap()).await.unwrap();
     let of_slow = tags.iter().filter(|it| it.contains(&slow_app)).count();
     assert_eq!((tags.len(), of_slow), (2, 0), "{tags:?}");
 }

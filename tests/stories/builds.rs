@@ -143,7 +143,7 @@ async fn an_app_works_after_an_app_with_the_same_image_is_deleted() {
     let ended = at.create(&spec("shop")).await.unwrap();
     assert_eq!(ended["boatyard"]["images"]["web"]["built"], false, "{ended:#}");
     let (staging, app) = (app_id(&at, "staging").await, app_id(&at, "shop").await);
-    let tags = async || engine::tags_of(&at.id().unwrap()).await.unwrap();
+    let tags = async || engine::app_tags_of(&at.id().unwrap()).await.unwrap();
     assert_eq!(tags().await.len(), 2, "{:?}", tags().await);
 
     at.delete(&staging).await.unwrap();
