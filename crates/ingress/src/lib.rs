@@ -20,6 +20,7 @@
 //! - `certificates`: which certificate a TLS connection gets, and answers to challenges of certificate authorities;
 //! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
 //! - `files`: one request that the ingress answers from the files of a static site;
+//! - `upstream_http1`: HTTP/1.1 to an instance;
 //! - `upstream`, `pool`, `upstream_stream`, `counters`: open requests, idle connections, counts.
 
 pub mod client;
@@ -57,6 +58,7 @@ mod table;
 mod tunnel;
 mod upload;
 mod upstream;
+mod upstream_http1;
 mod upstream_stream;
 mod wire;
 mod worker;

@@ -1,6 +1,6 @@
 //! What holds for all requests to an app: maintenance, its own error page, and a header that the ingress adds.
 
-use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{HeaderName, HeaderValue};
 
 use crate::protocol::{AppPolicy, Maintenance};
 
@@ -10,7 +10,8 @@ pub(crate) struct CompiledPolicy {
     pub maintenance: Option<Maintenance>,
     /// Shown to browsers if the app cannot be reached.
     pub error_page: Option<String>,
-    request_header: Option<(HeaderName, HeaderValue)>,
+    /// Added to requests, in place of the client's.
+    pub request_header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl CompiledPolicy {
@@ -32,12 +33,5 @@ impl CompiledPolicy {
             request_header,
         };
         (policy, refused)
-    }
-
-    /// Adds the app's header to a request, in place of the client's value.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        if let Some((name, value)) = &self.request_header {
-            headers.insert(name.clone(), value.clone());
-        }
     }
 }

@@ -16,9 +16,9 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::TrySendError;
-use hyper::header::{CONNECTION, EXPECT, HOST, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue};
 use hyper::http::request;
+use hyper::http::uri::PathAndQuery;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
@@ -36,12 +36,14 @@ use crate::internal::InternalListener;
 use crate::limits::Limits;
 use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
-use crate::pool::{TrafficPosition, UpstreamConnection, connect};
 use crate::protocol::Address;
 use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
+use crate::upstream_http1::{
+    self, Answer, BodyFraming, Connection, HeadRules, RequestHead, SendError, SendErrorCause, Upload,
+};
 
 /// State shared by all requests; one per process.
 #[derive(Debug)]
@@ -145,10 +147,20 @@ impl Proxy {
         if version == Version::HTTP_2 {
             headers::from_http2(&mut parts.headers, !body.is_end_stream());
         }
+        let framing = BodyFraming::of(&parts.headers, &body)
+            .map_err(|_| ProxyError::BadRequest("The Content-Length is not one number."))
+            .inspect_err(|error| self.refusals.count(error.code()))?;
         let body = RequestBody::new(body, &client.socket, wait);
-        let origin = client.internal.is_none().then_some(&client.origin);
-        headers::for_upstream(&mut parts.headers, given_host.clone(), origin, upgrade.is_some());
-        let outgoing = Outgoing::new(parts, body);
+        let outgoing = Outgoing {
+            method: parts.method,
+            uri: &uri,
+            host: given_host,
+            origin: client.internal.is_none().then_some(&client.origin),
+            upload: Upload::new(body, framing, &parts.headers),
+            headers: parts.headers,
+            framing,
+            upgrade: upgrade.is_some(),
+        };
 
         let mut search = RouteSearch {
             host: &host,
@@ -158,14 +170,14 @@ impl Proxy {
             server_name: client.server_name.as_deref(),
             internal: client.internal.as_ref().map(|(listener, peer)| (&**listener, *peer)),
             https,
-            is_safe: matches!(outgoing.request.method(), &Method::GET | &Method::HEAD),
+            is_safe: matches!(outgoing.method, Method::GET | Method::HEAD),
             error_page: None,
             started,
             tried: Vec::new(),
             record: None,
             cut: None,
         };
-        let result = self.send(&mut search, &uri, outgoing).await;
+        let result = self.send(&mut search, outgoing).await;
         *error_page = search.error_page.take();
         let mut record = search.record.take();
         match (result, &mut record) {
@@ -173,7 +185,7 @@ impl Proxy {
                 let record = record.expect("a request is counted before it is admitted");
                 let mut received = received;
                 if let Some(policy) = &received.admitted.rule().cors {
-                    policy.apply(cors.as_ref(), received.response.headers_mut());
+                    policy.apply(cors.as_ref(), &mut received.answer.head.headers);
                 }
                 self.forward(client, version, upgrade, received, record)
             }
@@ -209,12 +221,7 @@ impl Proxy {
     }
 
     /// Sends the request until it has a response or may not be sent again.
-    async fn send(
-        &self,
-        search: &mut RouteSearch<'_>,
-        uri: &Uri,
-        mut outgoing: Outgoing,
-    ) -> Result<Received, ProxyError> {
+    async fn send(&self, search: &mut RouteSearch<'_>, mut outgoing: Outgoing<'_>) -> Result<Received, ProxyError> {
         let mut unreachable = None;
         let (mut new_connection_only, mut replayed) = (false, false);
         loop {
@@ -224,7 +231,7 @@ impl Proxy {
                 Err(error @ ProxyError::NoInstance { .. }) => return Err(unreachable.unwrap_or(error)),
                 Err(error) => return Err(error),
             };
-            let mut connection = match self.connection(&admitted, new_connection_only).await {
+            let connection = match self.connection(&admitted, new_connection_only).await {
                 Ok(connection) => connection,
                 Err(cause) => {
                     search.tried.push(Arc::clone(admitted.upstream()));
@@ -236,64 +243,67 @@ impl Proxy {
                     continue;
                 }
             };
-            let (request, replay) = outgoing.prepare(&admitted, uri, &connection);
-            let position = connection.position();
-            let failure =
-                match self.response_head(&admitted.exchange, connection.sender.try_send_request(request)).await {
-                    Ok(response) => return Ok(Received { response, connection, admitted }),
-                    Err(SendFailure::TimedOut) => {
-                        let component = admitted.rule().component.clone();
-                        return Err(for_socket(&admitted, ProxyError::AnswerTimedOut { component }));
-                    }
-                    Err(SendFailure::Failed(failure)) => failure,
-                };
-            if !connection.reused {
+            let reused = connection.reused;
+            outgoing.prepare(&admitted);
+            let failure = match self.answer_to(connection, &mut outgoing, &admitted.exchange).await {
+                Some(Ok(Answer { head, body })) => {
+                    let body = body.with_upload(outgoing.upload, &admitted.exchange);
+                    return Ok(Received { answer: Answer { head, body }, admitted });
+                }
+                Some(Err(failure)) => failure,
+                None => {
+                    let component = admitted.rule().component.clone();
+                    return Err(for_socket(&admitted, ProxyError::AnswerTimedOut { component }));
+                }
+            };
+            if !reused {
                 search.tried.push(Arc::clone(admitted.upstream()));
             }
             new_connection_only = true;
             let cut = admitted.exchange.cut_by_stop();
-            outgoing = match retry(*failure, replay, position, &connection, &admitted, &mut replayed) {
-                Ok(outgoing) => {
-                    let component = admitted.rule().component.clone();
-                    let error = for_socket(&admitted, ProxyError::NoAnswer { component, sent: SentAmount::Nothing });
-                    if search.tried.len() >= self.limits.upstreams_tried {
-                        return Err(error);
-                    }
-                    unreachable = Some(error);
-                    outgoing
+            if outgoing.may_be_sent_again(&failure, reused, &mut replayed) {
+                let component = admitted.rule().component.clone();
+                let error = for_socket(&admitted, ProxyError::NoAnswer { component, sent: SentAmount::Nothing });
+                if search.tried.len() >= self.limits.upstreams_tried {
+                    return Err(error);
                 }
-                Err(error) => {
-                    search.cut = cut.filter(|_| matches!(error, ProxyError::NoAnswer { .. }));
-                    return Err(for_socket(&admitted, error));
-                }
-            };
+                unreachable = Some(error);
+            } else {
+                let error = send_error(&failure, &admitted);
+                search.cut = cut.filter(|_| matches!(error, ProxyError::NoAnswer { .. }));
+                return Err(for_socket(&admitted, error));
+            }
         }
     }
 
-    async fn connection(&self, admitted: &Admitted, new_connection_only: bool) -> io::Result<UpstreamConnection> {
+    async fn connection(&self, admitted: &Admitted, new_connection_only: bool) -> io::Result<Connection> {
         let upstream = admitted.upstream();
         if !new_connection_only && let Some(connection) = upstream.pool().take(self.limits.upstream_idle) {
             return Ok(connection);
         }
-        connect(&upstream.address, &self.limits).await
+        Connection::open(&upstream.address, self.limits.connect).await
     }
 
-    /// Waits for the response head. The deadline counts from the last byte of the request body, which may take long.
-    async fn response_head(
+    /// Waits for the response head. `None`: it did not come in time. The deadline counts from the last byte of the request
+    /// body, which may take long.
+    async fn answer_to(
         &self,
+        connection: Connection,
+        outgoing: &mut Outgoing<'_>,
         exchange: &Exchange,
-        sending: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<RequestBody>>>>,
-    ) -> Result<Response<Incoming>, SendFailure> {
-        tokio::pin!(sending);
+    ) -> Option<Result<Answer, SendError>> {
+        let rules = HeadRules { is_head: outgoing.method == Method::HEAD, most_lines: self.limits.headers };
+        let answer = upstream_http1::exchange(connection, &mut outgoing.upload, exchange, rules);
+        tokio::pin!(answer);
         loop {
             let before = exchange.frames_sent.load(Relaxed);
             tokio::select! {
                 biased;
-                result = &mut sending => return result.map_err(|failure| SendFailure::Failed(Box::new(failure))),
+                result = &mut answer => return Some(result),
                 () = Deadline::after(self.limits.response_head) => {}
             }
             if exchange.frames_sent.load(Relaxed) == before {
-                return Err(SendFailure::TimedOut);
+                return None;
             }
         }
     }
@@ -306,141 +316,104 @@ impl Proxy {
         received: Received,
         record: RequestRecord,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let Received { mut response, connection, admitted } = received;
+        let Received { answer: Answer { mut head, body }, admitted } = received;
         record.response_started();
-        let refuse = |mut record: RequestRecord| {
-            let error = ProxyError::BadAnswer { component: admitted.rule().component.clone() };
-            record.failed(None);
-            Err(error)
-        };
-        if headers::has_odd_transfer_encoding(response.headers()) {
-            return refuse(record);
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let instance = body.into_upgraded().filter(|_| head.offers_websocket);
+            let (Some(client_side), Some(instance)) = (upgrade, instance) else {
+                let mut record = record;
+                record.failed(None);
+                return Err(ProxyError::BadAnswer { component: admitted.rule().component.clone() });
+            };
+            self.tunnels.open(client_side, instance, &admitted.exchange, record.upgrade(), &client.socket);
+            headers::announce_websocket(&mut head.headers);
+            return Ok(head.into_response(ResponseBody::Generated(None)));
         }
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let agreed = headers::asks_for_websocket(response.headers());
-            let Some(client_side) = upgrade.filter(|_| agreed) else { return refuse(record) };
-            let upstream_side = hyper::upgrade::on(&mut response);
-            self.tunnels.open(client_side, upstream_side, &admitted.exchange, record.upgrade(), &client.socket);
-            headers::for_client(response.headers_mut(), true);
-            return Ok(response.map(|_| ResponseBody::Generated(None)));
-        }
-        if response.status().is_server_error() {
+        if head.status.is_server_error() {
             record.app_error();
         }
-        let early = admitted.exchange.is_uploading()
-            && (connection.stopped_reading()
-                || !admitted.exchange.body_requested()
-                || headers::says_close(response.headers()));
-        headers::for_client(response.headers_mut(), false);
-        if early {
+        let exchange = &admitted.exchange;
+        if exchange.is_uploading() && (exchange.stopped_reading() || !exchange.body_requested() || head.says_close) {
             // Tells the client that it need not send the rest.
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        *response.version_mut() = Version::HTTP_11;
         // HTTP/1.0 without a length ends a body by closing the connection. Only a reset shows that it was cut off.
         let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
-        let guard = ExchangeGuard {
-            connection,
-            exchange: admitted.exchange,
-            record,
-            limits: Arc::clone(&self.limits),
-            reset_when_cut,
-        };
-        Ok(response.map(|body| ResponseBody::proxied(body, guard)))
+        let guard =
+            ExchangeGuard { exchange: admitted.exchange, record, limits: Arc::clone(&self.limits), reset_when_cut };
+        Ok(head.into_response(ResponseBody::proxied(body, guard)))
     }
 }
 
 /// A request whose response head has arrived.
 struct Received {
-    response: Response<Incoming>,
-    connection: UpstreamConnection,
+    answer: Answer,
     admitted: Admitted,
 }
 
-enum SendFailure {
-    TimedOut,
-    Failed(Box<TrySendError<Request<RequestBody>>>),
+/// A request that has no response yet.
+struct Outgoing<'a> {
+    method: Method,
+    uri: &'a Uri,
+    headers: HeaderMap,
+    host: HeaderValue,
+    origin: Option<&'a Origin>,
+    framing: BodyFraming,
+    upgrade: bool,
+    upload: Upload,
 }
 
-/// A request that is not sent yet.
-struct Outgoing {
-    request: Request<RequestBody>,
-}
-
-impl Outgoing {
-    fn new(mut parts: request::Parts, body: RequestBody) -> Self {
-        parts.version = Version::HTTP_11;
-        Outgoing { request: Request::from_parts(parts, body) }
-    }
-
-    /// The request for the admitted instance, and a copy to send again if that may be needed and is possible.
-    fn prepare(
-        self,
-        admitted: &Admitted,
-        uri: &Uri,
-        connection: &UpstreamConnection,
-    ) -> (Request<RequestBody>, Option<request::Parts>) {
-        let mut request = self.request;
-        *request.uri_mut() = admitted.rule().target(uri);
-        if !admitted.is_internal() {
-            admitted.app().policy.apply(request.headers_mut());
-        }
-        request.body_mut().attach(&admitted.exchange, connection.traffic());
-        if request.body().expects_continue() {
-            let exchange = Arc::clone(&admitted.exchange);
-            hyper::ext::on_informational(&mut request, move |answer| {
-                if answer.status() == StatusCode::CONTINUE {
-                    exchange.request_body();
-                }
-            });
-        } else {
+impl Outgoing<'_> {
+    /// Writes the head for the instance that admitted the request.
+    fn prepare(&mut self, admitted: &Admitted) {
+        let target = admitted.rule().target(self.uri);
+        let head = RequestHead {
+            method: &self.method,
+            target: target.path_and_query().map_or("/", PathAndQuery::as_str),
+            headers: &self.headers,
+            host: &self.host,
+            origin: self.origin,
+            added: admitted.app().policy.request_header.as_ref().filter(|_| !admitted.is_internal()),
+            framing: self.framing,
+            upgrade: self.upgrade,
+        };
+        self.upload.begin(&head);
+        self.upload.body.attach(&admitted.exchange);
+        if !self.upload.body.expects_continue() {
             admitted.exchange.request_body();
         }
-        let empty = request.body().is_end_stream();
-        if !(connection.reused && empty) {
-            return (request, None);
+    }
+
+    /// Whether a failed request may be sent once more, by the rules at the top of this module.
+    fn may_be_sent_again(&self, failure: &SendError, reused: bool, replayed: &mut bool) -> bool {
+        if !matches!(failure.cause, SendErrorCause::Closed) || failure.read {
+            return false;
         }
-        let (parts, body) = request.into_parts();
-        let replay = parts.clone();
-        (Request::from_parts(parts, body), Some(replay))
+        if !failure.wrote {
+            return true;
+        }
+        reused && !self.upload.has_body() && is_repeatable(&self.method) && !std::mem::replace(replayed, true)
     }
 }
 
-/// Whether a failed request may be sent once more, by the rules at the top of this module.
-fn retry(
-    mut failure: TrySendError<Request<RequestBody>>,
-    replay: Option<request::Parts>,
-    position: TrafficPosition,
-    connection: &UpstreamConnection,
-    admitted: &Admitted,
-    replayed: &mut bool,
-) -> Result<Outgoing, ProxyError> {
-    if let Some(request) = failure.take_message() {
-        return Ok(Outgoing { request });
-    }
-    if admitted.exchange.client_failed.load(Relaxed) {
-        return Err(ProxyError::BrokenUpload);
-    }
-    let now = connection.position();
-    let component = || admitted.rule().component.clone();
-    if let Some(parts) = replay
-        && now.read == position.read
-        && (now.written == position.written || (is_repeatable(&parts.method) && !*replayed))
-    {
-        *replayed = true;
-        return Ok(Outgoing { request: Request::from_parts(parts, RequestBody::empty()) });
-    }
-    if failure.error().is_parse() {
-        Err(ProxyError::BadAnswer { component: component() })
-    } else {
-        let sent = if now.written == position.written {
-            SentAmount::Nothing
-        } else if admitted.exchange.is_uploading() || connection.stopped_reading() {
-            SentAmount::Part
-        } else {
-            SentAmount::All
-        };
-        Err(ProxyError::NoAnswer { component: component(), sent })
+/// The error for a request that may not be sent again.
+fn send_error(failure: &SendError, admitted: &Admitted) -> ProxyError {
+    let component = admitted.rule().component.clone();
+    match &failure.cause {
+        SendErrorCause::RequestBody => ProxyError::BrokenUpload,
+        SendErrorCause::Answer(cause) => {
+            tracing::debug!(upstream = %admitted.upstream().id, %cause, "unusable answer");
+            ProxyError::BadAnswer { component }
+        }
+        SendErrorCause::Closed => {
+            let exchange = &admitted.exchange;
+            let sent = match failure.wrote {
+                false => SentAmount::Nothing,
+                true if exchange.is_uploading() || exchange.stopped_reading() => SentAmount::Part,
+                true => SentAmount::All,
+            };
+            ProxyError::NoAnswer { component, sent }
+        }
     }
 }
 

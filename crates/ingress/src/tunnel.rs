@@ -17,8 +17,9 @@ use tokio_util::task::TaskTracker;
 use crate::counters::UpgradeRecord;
 use crate::listeners::SocketState;
 use crate::upload::Exchange;
+use crate::upstream_http1::UpgradedConnection;
 
-/// How long both sides may take to hand over their connection after the 101 response.
+/// How long the client's side may take to hand over its connection after the 101 response.
 const HAND_OVER: Duration = Duration::from_secs(10);
 
 /// How long a client may take to close its side after the instance closed its own.
@@ -40,12 +41,12 @@ enum TunnelEnd {
 }
 
 impl Tunnels {
-    /// Connects the two sides once both have been handed over. The request counts as an upgraded connection from now
-    /// on.
+    /// Connects the two sides once the client's has been handed over. The request counts as an upgraded connection from
+    /// now on.
     pub fn open(
         &self,
         client: OnUpgrade,
-        upstream: OnUpgrade,
+        upstream: UpgradedConnection,
         exchange: &Arc<Exchange>,
         record: UpgradeRecord,
         socket: &Arc<SocketState>,
@@ -71,13 +72,12 @@ struct Tunnel {
 }
 
 impl Tunnel {
-    async fn run(self, client: OnUpgrade, upstream: OnUpgrade) {
-        let both = async { tokio::try_join!(client, upstream) };
-        let Ok(Ok((client, upstream))) = tokio::time::timeout(HAND_OVER, both).await else {
+    async fn run(self, client: OnUpgrade, upstream: UpgradedConnection) {
+        let Ok(Ok(client)) = tokio::time::timeout(HAND_OVER, client).await else {
             return;
         };
         let upstream = InstanceSide {
-            io: TokioIo::new(upstream),
+            io: upstream,
             socket: Arc::clone(&self.socket),
             record: Arc::clone(&self.record),
             close: Arc::default(),
@@ -123,7 +123,7 @@ struct InstanceClose {
 
 /// The instance's side; notices when it closes.
 struct InstanceSide {
-    io: TokioIo<Upgraded>,
+    io: UpgradedConnection,
     socket: Arc<SocketState>,
     record: Arc<UpgradeRecord>,
     close: Arc<InstanceClose>,

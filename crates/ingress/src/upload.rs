@@ -16,7 +16,6 @@ use tokio::time::Sleep;
 use crate::counters::CutKind;
 use crate::headers;
 use crate::listeners::SocketState;
-use crate::pool::Traffic;
 use crate::upstream::Admission;
 
 /// One request at one upstream. Its admission ends when the last holder drops this.
@@ -25,8 +24,8 @@ pub(crate) struct Exchange {
     pub admission: Admission,
     /// Body frames that were forwarded.
     pub frames_sent: AtomicU64,
-    /// Reading the request body from the client failed.
-    pub client_failed: AtomicBool,
+    /// The instance accepts no more bytes. What it has sent can still be read.
+    stopped_reading: AtomicBool,
     /// The whole request body was forwarded, or there is none.
     complete: AtomicBool,
     /// The instance asked for the body, or did not ask within the time allowed.
@@ -42,7 +41,7 @@ impl Exchange {
         Arc::new(Exchange {
             admission,
             frames_sent: AtomicU64::new(0),
-            client_failed: AtomicBool::new(false),
+            stopped_reading: AtomicBool::new(false),
             complete: AtomicBool::new(true),
             requested: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -59,6 +58,15 @@ impl Exchange {
     pub fn cut_by_stop(&self) -> Option<CutKind> {
         let kind = if self.is_uploading() { CutKind::Upload } else { CutKind::Request };
         self.admission.upstream().is_draining().then_some(kind)
+    }
+
+    /// Whether the instance stopped reading before the whole request was written.
+    pub fn stopped_reading(&self) -> bool {
+        self.stopped_reading.load(SeqCst)
+    }
+
+    pub fn stop_reading(&self) {
+        self.stopped_reading.store(true, SeqCst);
     }
 
     /// Allows the body to be sent: the instance answered `100 Continue`, or no answer is needed.
@@ -90,9 +98,9 @@ pub(crate) enum UploadError {
 /// A request body on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// `None`: an empty body, for a request that is sent again.
+    /// `None` once it was dropped.
     incoming: Option<Incoming>,
-    client: Option<Arc<SocketState>>,
+    client: Arc<SocketState>,
     exchange: Option<Arc<Exchange>>,
     continue_wait: ContinueWait,
 }
@@ -112,14 +120,10 @@ impl RequestBody {
         client.set_body_unread(!incoming.is_end_stream());
         RequestBody {
             incoming: Some(incoming),
-            client: Some(Arc::clone(client)),
+            client: Arc::clone(client),
             exchange: None,
             continue_wait: continue_wait.map_or(ContinueWait::No, ContinueWait::ForAtMost),
         }
-    }
-
-    pub fn empty() -> Self {
-        RequestBody { incoming: None, client: None, exchange: None, continue_wait: ContinueWait::No }
     }
 
     /// Whether the client waits for `100 Continue`.
@@ -127,11 +131,9 @@ impl RequestBody {
         !matches!(self.continue_wait, ContinueWait::No)
     }
 
-    /// Ties this body to an exchange and its connection.
-    pub fn attach(&mut self, exchange: &Arc<Exchange>, traffic: &Traffic) {
-        let uploading = !self.is_end_stream();
-        exchange.complete.store(!uploading, SeqCst);
-        traffic.begin_request(uploading);
+    /// Ties this body to an exchange.
+    pub fn attach(&mut self, exchange: &Arc<Exchange>) {
+        exchange.complete.store(self.is_end_stream(), SeqCst);
         self.exchange = Some(Arc::clone(exchange));
     }
 
@@ -155,19 +157,16 @@ impl RequestBody {
 
     fn record_frame(&mut self, frame: Option<&Result<Frame<Bytes>, UploadError>>) {
         let over = frame.is_none() || self.is_end_stream();
-        if let Some(exchange) = &self.exchange {
-            match frame {
-                Some(Err(_)) => exchange.client_failed.store(true, Relaxed),
-                Some(Ok(_)) | None => {
-                    exchange.frames_sent.fetch_add(1, Relaxed);
-                    if over {
-                        exchange.complete.store(true, SeqCst);
-                    }
-                }
+        if let Some(exchange) = &self.exchange
+            && !matches!(frame, Some(Err(_)))
+        {
+            exchange.frames_sent.fetch_add(1, Relaxed);
+            if over {
+                exchange.complete.store(true, SeqCst);
             }
         }
         if over {
-            self.client.iter().for_each(|client| client.set_body_unread(false));
+            self.client.set_body_unread(false);
         }
     }
 }
@@ -219,7 +218,7 @@ impl Drop for RequestBody {
         drop(incoming);
         if unread {
             // hyper does not notice by itself that nothing reads the client's body any more.
-            self.client.iter().for_each(|client| client.wake());
+            self.client.wake();
         }
     }
 }

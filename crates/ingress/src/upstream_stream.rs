@@ -26,15 +26,6 @@ impl UpstreamStream {
             Address::Unix { unix } => Ok(Self::Unix(UnixStream::connect(unix).await?)),
         }
     }
-
-    /// Ready with the number of bytes that can be read. The process behind a socket in the file system belongs to this
-    /// installation and sends nothing before it is asked, so nothing is reported for one.
-    pub fn poll_peek(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_peek(cx, buf),
-            Self::Unix(_) => Poll::Ready(Ok(0)),
-        }
-    }
 }
 
 impl AsyncRead for UpstreamStream {

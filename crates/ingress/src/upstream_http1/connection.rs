@@ -1,0 +1,89 @@
+//! The socket of an instance.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::protocol::Address;
+use crate::upstream_stream::UpstreamStream;
+
+/// Bytes of one read. Large answers are cheaper in large pieces.
+const READ_BYTES: usize = 256 * 1024;
+
+thread_local! {
+    /// Bytes are read into this buffer and copied out of it, so idle connections have no buffers.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// A connection to an instance. Between two requests no byte of it is buffered here.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub stream: UpstreamStream,
+    /// It has carried a request before, so the instance may be closing it.
+    pub reused: bool,
+}
+
+impl Connection {
+    /// Opens a connection within the connect timeout.
+    pub async fn open(address: &Address, limit: Duration) -> io::Result<Self> {
+        match tokio::time::timeout(limit, UpstreamStream::connect(address)).await {
+            Ok(stream) => Ok(Connection { stream: stream?, reused: false }),
+            Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    /// Whether an idle connection is open, as far as is known. One whose instance sent something without being asked is
+    /// of no use either.
+    pub fn is_usable(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        // Reads only if the socket is ready, so this costs no system call for most connections.
+        Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0])).is_pending()
+    }
+}
+
+/// Reads what has arrived. Empty: the instance has closed its side.
+pub(super) fn poll_read(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
+    })
+}
+
+/// A connection that carries another protocol now, with what was read behind the head of the answer.
+#[derive(Debug)]
+pub(crate) struct UpgradedConnection {
+    pub stream: UpstreamStream,
+    pub unread: Bytes,
+}
+
+impl AsyncRead for UpgradedConnection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.unread.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let count = self.unread.len().min(buf.remaining());
+        buf.put_slice(&self.unread[..count]);
+        self.unread.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for UpgradedConnection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
