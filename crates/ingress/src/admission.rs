@@ -72,7 +72,7 @@ pub(crate) struct RouteSearch<'a> {
     /// The method is GET or HEAD.
     pub is_safe: bool,
     /// The page that the app wants browsers to show if it cannot be reached. Set as soon as a table contains the app.
-    pub error_page: Option<String>,
+    pub error_page: Option<Arc<str>>,
     pub started: Instant,
     /// Upstreams that could not be reached.
     pub tried: Vec<Arc<Upstream>>,
@@ -163,7 +163,7 @@ impl RouteSearch<'_> {
             return Err(ProxyError::Redirected { status: self.https_status(), location });
         }
         if let Some(maintenance) = &app.policy.maintenance {
-            self.error_page.clone_from(&maintenance.page);
+            self.error_page = maintenance.page.as_deref().map(Arc::from);
             return Err(ProxyError::Maintenance);
         }
         self.error_page.clone_from(&app.policy.error_page);

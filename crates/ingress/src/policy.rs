@@ -1,5 +1,7 @@
 //! What holds for all requests to an app: maintenance, its own error page, and a header that the ingress adds.
 
+use std::sync::Arc;
+
 use hyper::header::{HeaderName, HeaderValue};
 
 use crate::protocol::{AppPolicy, Maintenance};
@@ -9,7 +11,7 @@ use crate::protocol::{AppPolicy, Maintenance};
 pub(crate) struct CompiledPolicy {
     pub maintenance: Option<Maintenance>,
     /// Shown to browsers if the app cannot be reached.
-    pub error_page: Option<String>,
+    pub error_page: Option<Arc<str>>,
     /// Added to requests, in place of the client's.
     pub request_header: Option<(HeaderName, HeaderValue)>,
 }
@@ -29,7 +31,7 @@ impl CompiledPolicy {
         };
         let policy = CompiledPolicy {
             maintenance: policy.maintenance.clone(),
-            error_page: policy.error_page.clone(),
+            error_page: policy.error_page.as_deref().map(Arc::from),
             request_header,
         };
         (policy, refused)

@@ -7,7 +7,6 @@
 //!
 //! Everything else that fails is a 502 or 504 that says what happened. Bodies are streamed, never buffered as a whole.
 
-use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -100,26 +99,27 @@ impl Proxy {
         &self,
         client: &Client,
         mut request: Request<Incoming>,
-        error_page: &mut Option<String>,
+        error_page: &mut Option<Arc<str>>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let started = Instant::now();
         let uri = request.uri().clone();
-        let checked = check(&request).and_then(|given| {
-            let host = given.to_str().ok().and_then(host::normal).map(Cow::into_owned);
-            let host = host.ok_or(ProxyError::BadRequest("The Host header is not a host name."))?;
-            let path = match client.internal {
-                // A service gets every path that another component calls.
-                Some(_) => NormalPath::Plain("/"),
-                None => NormalPath::parse(uri.path()).map_err(bad_path)?,
-            };
-            Ok((given, host, path))
-        });
         if client.internal.is_none()
             && let Some(text) = self.certificates.answer(uri.path())
         {
             return Ok(Response::new(ResponseBody::generated(text.into())));
         }
-        let (given_host, host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
+        let given_host = check(&request).inspect_err(|error| self.refusals.count(error.code()))?;
+        let checked = host::normal(given_host.to_str().unwrap_or_default())
+            .ok_or(ProxyError::BadRequest("The Host header is not a host name."))
+            .and_then(|host| {
+                let path = match client.internal {
+                    // A service gets every path that another component calls.
+                    Some(_) => NormalPath::Plain("/"),
+                    None => NormalPath::parse(uri.path()).map_err(bad_path)?,
+                };
+                Ok((host, path))
+            });
+        let (host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
         let cors = CorsRequest::of(request.method(), request.headers());
 
         let https = self.https_port_for(client, &host);
@@ -154,7 +154,7 @@ impl Proxy {
         let outgoing = Outgoing {
             method: parts.method,
             uri: &uri,
-            host: given_host,
+            host: &given_host,
             origin: client.internal.is_none().then_some(&client.origin),
             upload: Upload::new(body, framing, &parts.headers),
             headers: parts.headers,
@@ -356,7 +356,7 @@ struct Outgoing<'a> {
     method: Method,
     uri: &'a Uri,
     headers: HeaderMap,
-    host: HeaderValue,
+    host: &'a HeaderValue,
     origin: Option<&'a Origin>,
     framing: BodyFraming,
     upgrade: bool,
@@ -371,7 +371,7 @@ impl Outgoing<'_> {
             method: &self.method,
             target: target.path_and_query().map_or("/", PathAndQuery::as_str),
             headers: &self.headers,
-            host: &self.host,
+            host: self.host,
             origin: self.origin,
             added: admitted.app().policy.request_header.as_ref().filter(|_| !admitted.is_internal()),
             framing: self.framing,

@@ -67,6 +67,51 @@ async fn a_post_that_an_application_may_have_seen_is_never_sent_again() {
     assert_eq!(proxy.counters().failed, 1);
 }
 
+/// A POST is never sent again, so it must not be sent on a connection that is known to be closed.
+#[tokio::test]
+async fn a_kept_connection_that_the_instance_closed_carries_no_request() {
+    let (closed, mut closings) = tokio::sync::mpsc::channel(1);
+    let app = application(move |mut stream, _| {
+        let closed = closed.clone();
+        async move {
+            read_head(&mut stream).await;
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            drop(stream);
+            closed.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let proxy = proxy_that_keeps_connections(app).await;
+    let mut client = proxy.connect().await;
+    for _ in 0..10 {
+        assert!(ask(&mut client, "POST", "").await.0.starts_with("HTTP/1.1 200"));
+        soon(closings.recv()).await.unwrap();
+    }
+    assert_eq!(proxy.counters().failed, 0);
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_a_response_of_any_size() {
+    let app = application(|mut stream, number| async move {
+        while let Some(head) = read_head(&mut stream).await {
+            let size: usize = head.split(['/', ' ']).nth(2).and_then(|size| size.parse().ok()).unwrap();
+            let body = format!("{number}").repeat(size);
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let proxy = proxy_that_keeps_connections(app).await;
+    let mut client = proxy.connect().await;
+    // Sizes around that of a read.
+    for size in [0, 1, 1000, 262_143, 262_144, 262_145, 524_288, 3_000_000] {
+        client.write_all(format!("GET /{size} HTTP/1.1\r\nHost: shop\r\n\r\n").as_bytes()).await.unwrap();
+        let (head, body) = read_answer(&mut client).await;
+        assert!(head.starts_with("HTTP/1.1 200") && body.len() == size, "{head}");
+        assert!(body.bytes().all(|byte| byte == b'0'), "{size}: on a second connection");
+    }
+}
+
 #[tokio::test]
 async fn a_get_on_a_new_connection_that_dies_is_not_sent_again() {
     let seen = Arc::new(AtomicUsize::new(0));
@@ -175,6 +220,26 @@ async fn an_invalid_response_is_a_502() {
     let answer = proxy.get("/").await;
     assert_eq!(status(&answer), 502);
     assert!(answer.contains("x-boatyard-error: bad-answer"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_response_that_two_parsers_could_read_differently_is_a_502() {
+    for framing in [
+        "Content-Length: 2\r\nContent-Length: 2",
+        "Content-Length: 2\r\nTransfer-Encoding: chunked",
+        "Content-Length: 2, 2",
+        "Transfer-Encoding: chunked, chunked",
+    ] {
+        let app = application(move |mut stream, _| async move {
+            read_head(&mut stream).await;
+            stream.write_all(format!("HTTP/1.1 200 OK\r\n{framing}\r\n\r\nok").as_bytes()).await.unwrap();
+        })
+        .await;
+        let proxy = TestProxy::to(&[("web", app)]).await;
+        let answer = proxy.get("/").await;
+        assert!(status(&answer) == 502 && answer.contains("x-boatyard-error: bad-answer"), "{framing}: {answer}");
+        assert_eq!(proxy.counters().failed, 1);
+    }
 }
 
 #[tokio::test]
