@@ -131,7 +131,8 @@ async fn a_change_that_cannot_be_built_leaves_the_last_one_serving_until_it_is_c
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_static_site_in_the_directory_is_served_as_it_is_saved() {
-    let at = installation().await;
+    // The generated Dockerfile is built on the local image of the tests.
+    let at = Installation::start_with(PROGRAM, &["--base-image", "debian=boatyard-local/python:3"]).await.unwrap();
     let repo = Repo::init(at.sources().join("shop")).unwrap();
     let spec = "
 name: shop
