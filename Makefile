@@ -20,9 +20,11 @@ help: ## show this help
 setup: ## check the compiler, the Docker engine, the local images, the ssh server, the certificate authority and the browser (as root on Debian: install what is missing)
 	@scripts/setup
 
-demo: setup ## deploy, restart, rebuild and break a small app under load, and report the effect on its users
+# REACH=published runs it with published ports, as on Docker Desktop.
+REACH ?=
+demo: setup ## deploy, restart, rebuild and break a small app under load, and report the effect on its users (REACH=published)
 	$(CARGO) build --locked -p boatyard -p boatyard-tests --bins
-	$(target)/debug/demo
+	BOATYARD_TEST_REACH=$(REACH) $(target)/debug/demo
 
 # Cargo builds the boatyard binary for the end-to-end tests, which belong to its package. A separate `cargo build` would
 # compile many dependencies once more, because the tests use other features of them.
