@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::ingress::{ControlClient, socket_path};
+use ::ingress::{ControlClient, Status, socket_path};
 use anyhow::{Context, bail};
 use controller::{Control, Controller};
 use data_dir::{DataDir, DataDirError};
@@ -58,9 +58,10 @@ fn has_no_controller(data_dir: &Path) -> anyhow::Result<bool> {
 async fn down_without_controller(options: Down, data_dir: &Path) -> anyhow::Result<Exit> {
     if options.apps {
         let mut config = base_config(options.host, data_dir)?;
-        // The ingress must not move to another address before it stops.
-        if let Some(listener) = listener(data_dir).await {
-            config.http = listener;
+        // The ingress must not move to another address, or trust others, before it stops.
+        if let Some(status) = ingress_status(data_dir).await {
+            config.http = status.listeners.first().map_or(config.http, |it| it.address);
+            config.proxies = status.proxies;
         }
         let controller = Controller::start(config).await?;
         controller.down(true).await?;
@@ -76,9 +77,9 @@ async fn down_without_controller(options: Down, data_dir: &Path) -> anyhow::Resu
     report_down(false)
 }
 
-async fn listener(data_dir: &Path) -> Option<std::net::SocketAddr> {
+async fn ingress_status(data_dir: &Path) -> Option<Status> {
     let control = ControlClient::connect(&socket_path(data_dir)).await.ok()?;
-    Some(control.status().await.ok()?.listeners.first()?.address)
+    control.status().await.ok()
 }
 
 pub async fn uninstall(options: Uninstall, data_dir: PathBuf) -> anyhow::Result<Exit> {

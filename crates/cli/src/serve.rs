@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use api::Options;
-use controller::config::{Bases, limits};
+use controller::config::{Bases, TrustedProxies, limits};
 use controller::{AcmeSettings, Config, Controller, WebhookSettings};
 use data_dir::{DataDir, DataDirError, private_files};
 use tokio::net::{TcpListener, UnixListener};
@@ -231,9 +231,12 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
     });
     // The command `dev` makes this directory.
     let sources = sources.chain([Ok(DataDir::working_copies_of(data_dir))]);
+    let proxies =
+        TrustedProxies { by_header: options.trusted_proxy.clone(), by_proxy_protocol: options.proxy_protocol.clone() };
     Ok(Config {
         http: options.http,
         https: options.https,
+        proxies,
         acme: acme(&options)?,
         api,
         local_sources: sources.collect::<Result<_, _>>()?,
@@ -303,6 +306,7 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         acme: None,
         webhooks: None,
         poll: None,
+        proxies: TrustedProxies::default(),
     })
 }
 

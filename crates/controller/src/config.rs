@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use detect::Bases;
+pub use ingress::TrustedProxies;
 pub use rollout::limits;
 pub use source::SpecialNetwork;
 
@@ -19,6 +20,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// Address that the ingress listens on for HTTPS. Default: none.
     pub https: Option<SocketAddr>,
+    /// The proxies in front of the ingress that may say where a request comes from. Default: none.
+    pub proxies: TrustedProxies,
     /// The authority that certifies the domains of apps. Default: none.
     pub acme: Option<AcmeSettings>,
     /// Address of the API, used for URLs in answers. Default `127.0.0.1:7080`.

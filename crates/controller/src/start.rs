@@ -79,8 +79,8 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
-    let connector =
-        Box::new(IngressProcess { program: config.program.clone(), data_dir, http: config.http, https: config.https });
+    let (program, proxies) = (config.program.clone(), config.proxies.clone());
+    let connector = Box::new(IngressProcess { program, data_dir, http: config.http, https: config.https, proxies });
     let names = Names::new(directory.installation());
     let connect_check = Arc::new(ContainerConnectCheck { engine: engine.clone(), names });
     let (source, logins) = (source(&config, &directory), source_logins::lookup(store.clone()));

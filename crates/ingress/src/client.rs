@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::protocol::{
     CertificateSet, Listener, ListenerRefused, Message, Open, PROTOCOL_VERSION, Request, RouteTable, Status,
+    TrustedProxies,
 };
 use crate::wire;
 
@@ -119,7 +120,16 @@ impl ControlClient {
     /// [`ClientError::ProtocolMismatch`]: another version is running. It changed nothing, and accepts a shutdown
     /// request.
     pub async fn hello(&self, listeners: Vec<Listener>) -> Result<Welcome, ClientError> {
-        match self.request("hello", Request::Hello { protocol: PROTOCOL_VERSION, listeners }).await? {
+        self.hello_behind(listeners, TrustedProxies::default()).await
+    }
+
+    /// Like [`ControlClient::hello`], for an ingress behind proxies.
+    pub async fn hello_behind(
+        &self,
+        listeners: Vec<Listener>,
+        proxies: TrustedProxies,
+    ) -> Result<Welcome, ClientError> {
+        match self.request("hello", Request::Hello { protocol: PROTOCOL_VERSION, listeners, proxies }).await? {
             Message::Welcome { protocol, .. } if protocol != PROTOCOL_VERSION => {
                 Err(ClientError::ProtocolMismatch { protocol })
             }

@@ -100,6 +100,13 @@ impl ConnectionSlot {
         BusyGuard(Arc::clone(&self.busy))
     }
 
+    /// Counts the connection as one of this peer from now on.
+    pub fn belongs_to(&self, peer: IpAddr) {
+        if let Some(slot) = self.limit.slots().open.get_mut(&self.number) {
+            slot.peer = network_of(peer);
+        }
+    }
+
     /// Returns once another connection has taken this slot. The caller must close this connection.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
@@ -222,6 +229,16 @@ mod tests {
         drop(busy);
         slots.acquire(peer(2)).unwrap();
         assert!(is_evicted(&first));
+    }
+
+    #[test]
+    fn a_connection_counts_as_one_of_the_peer_that_it_was_given_to() {
+        let slots = ConnectionLimit::new(3);
+        let all: Vec<_> = (0..3).map(|_| slots.acquire(peer(1)).unwrap()).collect();
+        let _work: Vec<_> = all.iter().map(ConnectionSlot::busy).collect();
+        all.iter().zip([2, 3, 3]).for_each(|(slot, last)| slot.belongs_to(peer(last)));
+        slots.acquire(peer(1)).unwrap();
+        assert_eq!(all.iter().map(is_evicted).collect::<Vec<_>>(), [false, true, false]);
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::files::OpenSites;
 use crate::listeners::Listeners;
 use crate::protocol::{
     Certificate, CertificateSet, Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status,
+    TrustedProxies,
 };
 use crate::routing_state::RoutingState;
 use crate::snapshot::{self, Snapshot};
@@ -133,7 +134,9 @@ impl ControlServer {
 
     async fn answer(&self, request: Request, requester: &Requester<'_>) -> Message {
         match request {
-            Request::Hello { protocol, listeners } => self.hello(protocol, listeners, requester).await,
+            Request::Hello { protocol, listeners, proxies } => {
+                self.hello(protocol, listeners, proxies, requester).await
+            }
             Request::Status => Message::Status { status: self.status(&*self.config.lock().await) },
             Request::SetTable { table } => self.set_table(table, requester).await,
             Request::SetCertificates { certificates } => self.set_certificates(certificates, requester).await,
@@ -157,7 +160,13 @@ impl ControlServer {
         (!in_charge).then(|| reason.to_owned())
     }
 
-    async fn hello(&self, protocol: u32, wanted: Vec<Listener>, requester: &Requester<'_>) -> Message {
+    async fn hello(
+        &self,
+        protocol: u32,
+        wanted: Vec<Listener>,
+        proxies: TrustedProxies,
+        requester: &Requester<'_>,
+    ) -> Message {
         let mut config = self.config.lock().await;
         if requester.has_disconnected() || self.in_charge.load(SeqCst) > requester.number {
             return refused("late hello: a newer connection is in charge, or this one is closed".to_owned());
@@ -168,9 +177,11 @@ impl ControlServer {
             // process.
             return self.welcome(&config, Vec::new());
         }
+        // Before a new listener accepts the first connection.
+        let trusts_others = config.listeners.trust(proxies);
         let mut refused = config.listeners.apply(&wanted).await;
         // Saved only if all listeners are open, so that a restarted ingress opens the ones that are really in use.
-        if refused.is_empty() && wanted != config.wanted {
+        if refused.is_empty() && (trusts_others || wanted != config.wanted) {
             let kept = std::mem::replace(&mut config.wanted, wanted);
             if let Err(error) = self.write_snapshot(&config).await {
                 tracing::warn!(%error, "cannot write the snapshot; after a restart the ingress would open the previous listeners");
@@ -276,7 +287,8 @@ impl ControlServer {
     }
 
     async fn write_snapshot(&self, config: &ActiveConfig) -> io::Result<()> {
-        let snapshot = Snapshot::new(config.wanted.clone(), config.table.clone());
+        let proxies = TrustedProxies::clone(&config.listeners.trusted());
+        let snapshot = Snapshot { proxies, ..Snapshot::new(config.wanted.clone(), config.table.clone()) };
         let path = self.snapshot_path.clone();
         tokio::task::spawn_blocking(move || snapshot::save(&path, &snapshot)).await.map_err(io::Error::other)?
     }
@@ -289,6 +301,7 @@ impl ControlServer {
             listeners: config.listeners.bound(),
             internal: config.listeners.internal(),
             internal_refused: config.listeners.internal_refused().to_vec(),
+            proxies: TrustedProxies::clone(&config.listeners.trusted()),
             refused: self.routing.table().refused.clone(),
             unsaved: config.unsaved.clone(),
             open: self.routing.open(),

@@ -10,10 +10,10 @@ use hyper::header::{
 
 use crate::error_response::ERROR_HEADER;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// How the names of the cookies of panel sessions begin, over http and over https. The id of the installation follows. A
 /// browser sends a cookie to every port of its host, so it may send these to apps, too.
@@ -25,18 +25,24 @@ pub(crate) struct Origin {
     pub address: HeaderValue,
     pub port: HeaderValue,
     pub scheme: HeaderValue,
+    /// The host name that the client asked for, if a proxy names another one than `Host`.
+    pub host: Option<HeaderValue>,
 }
 
 impl Origin {
     /// `scheme`: `http` or `https`.
     pub fn new(peer: IpAddr, port: u16, scheme: &'static str) -> Self {
-        let text = |text: String| HeaderValue::try_from(text).expect("digits, dots and colons are header text");
-        Origin {
-            address: text(peer.to_canonical().to_string()),
-            port: text(port.to_string()),
-            scheme: HeaderValue::from_static(scheme),
-        }
+        let scheme = HeaderValue::from_static(scheme);
+        Origin { address: address(peer), port: HeaderValue::from(port), scheme, host: None }
     }
+
+    pub fn set_address(&mut self, peer: IpAddr) {
+        self.address = address(peer);
+    }
+}
+
+fn address(peer: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(peer.to_canonical().to_string()).expect("digits, letters, dots and colons are header text")
 }
 
 /// Brings the headers of an HTTP/2 request into the form of HTTP/1.1, before [`for_upstream`].
@@ -86,7 +92,7 @@ pub(crate) fn for_upstream<'a>(
     }
     if let Some(origin) = origin {
         emit(&X_FORWARDED_FOR, &origin.address);
-        emit(&X_FORWARDED_HOST, host);
+        emit(&X_FORWARDED_HOST, origin.host.as_ref().unwrap_or(host));
         emit(&X_FORWARDED_PORT, &origin.port);
         emit(&X_FORWARDED_PROTO, &origin.scheme);
     }
@@ -290,7 +296,7 @@ mod tests {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         let fixed = HeaderValue::from_static;
-        let origin = Origin { address: fixed("192.0.2.9"), port: fixed("8080"), scheme: fixed("http") };
+        let origin = Origin { address: fixed("192.0.2.9"), port: fixed("8080"), scheme: fixed("http"), host: None };
         let mut sent = HeaderMap::new();
         for_upstream(&headers, &fixed("shop"), Some(&origin), |name, value| {
             sent.append(name, value.clone());

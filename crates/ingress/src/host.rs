@@ -42,6 +42,12 @@ pub(crate) fn same(one: &str, other: &str) -> bool {
     }
 }
 
+/// The port in the text, if it has one.
+pub(crate) fn port(text: &str) -> Option<u16> {
+    let name = without_port(text)?;
+    text[name.len()..].strip_prefix(':')?.parse().ok()
+}
+
 fn without_port(text: &str) -> Option<&str> {
     if text.starts_with('[') {
         let end = text.find(']')?;
@@ -98,6 +104,15 @@ mod tests {
             long.as_str(),
         ] {
             assert_eq!(normal(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_port_is_what_follows_the_name() {
+        for (text, expected) in
+            [("shop:8080", Some(8080)), ("[::1]:80", Some(80)), ("shop", None), ("[::1]", None), ("shop:", None)]
+        {
+            assert_eq!(port(text), expected, "{text}");
         }
     }
 

@@ -18,7 +18,7 @@
 //! - [`connection_limit`]: which connection is closed when there are too many;
 //! - `worker`: the threads that serve clients; `rarely`, `deadline`: what a request waits for besides its bytes;
 //! - `certificates`: which certificate a TLS connection gets, and answers to challenges of certificate authorities;
-//! - `listeners`, `proxy`, `admission`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
+//! - `listeners`, `proxy`, `admission`, `forwarded`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
 //! - `files`: one request that the ingress answers from the files of a static site;
 //! - `upstream_http1`: HTTP/1.1 to an instance;
 //! - `upstream`, `pool`, `upstream_stream`, `counters`: open requests, idle connections, counts.
@@ -39,6 +39,7 @@ mod counters;
 mod deadline;
 mod error_response;
 mod files;
+mod forwarded;
 mod headers;
 mod host;
 mod internal;

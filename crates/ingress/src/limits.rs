@@ -28,6 +28,11 @@ pub(crate) struct Limits {
     /// For a whole request head, counted from when the ingress begins to wait for it. So it also ends idle keep-alive
     /// connections.
     pub request_head: Duration,
+    /// The same for a trusted proxy, which may keep idle connections. Common proxies close them after 60 to 120 s, and the
+    /// side that sends requests has to close first.
+    pub proxy_idle: Duration,
+    /// For the PROXY protocol header, from the start of the connection.
+    pub proxy_header: Duration,
     /// How long a request waits for a first ready instance before it gets a 503.
     pub first_upstream: Duration,
     /// Upstreams tried for one request, as long as nothing was sent to any of them.
@@ -53,6 +58,8 @@ impl Default for Limits {
             body_idle: Duration::from_secs(600),
             tunnel_idle: Duration::from_secs(3600),
             request_head: Duration::from_secs(15),
+            proxy_idle: Duration::from_secs(180),
+            proxy_header: Duration::from_secs(5),
             first_upstream: Duration::from_secs(1),
             upstreams_tried: 3,
             head_bytes: 64 * 1024,

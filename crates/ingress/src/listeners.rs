@@ -7,16 +7,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rustix::net::sockopt::{set_ip_freebind, set_socket_reuseport};
+use ipnet::IpNet;
+use rustix::net::sockopt::{set_ip_freebind, set_ipv6_v6only, set_socket_reuseport};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection_limit::ConnectionLimit;
+use crate::forwarded::contains;
 use crate::headers::Origin;
 use crate::internal::{self, InternalListener};
-use crate::protocol::{CertificateSet, InternalRefused, Listener, ListenerKind, ListenerRefused, RouteTable};
+use crate::protocol::{
+    CertificateSet, InternalRefused, Listener, ListenerKind, ListenerRefused, RouteTable, TrustedProxies,
+};
 use crate::proxy::Proxy;
 use crate::worker::Workers;
 
@@ -24,6 +28,7 @@ mod client_socket;
 mod connection;
 mod http2;
 mod https;
+mod proxy_header;
 mod refused_head;
 
 pub(crate) use client_socket::SocketState;
@@ -75,7 +80,7 @@ impl Listeners {
             if self.open.iter().any(|(listed, open)| is_for(listener, listed, open)) {
                 continue;
             }
-            if let Err(error) = self.open_one(listener, wanted).await {
+            if let Err(error) = self.open_one(listener, wanted) {
                 tracing::warn!(listener = %listener.address, %error, "listener refused");
                 refused.push(ListenerRefused { listener: listener.clone(), reason: reason(&error) });
             }
@@ -144,6 +149,17 @@ impl Listeners {
         self.proxy.certificates.install(wanted)
     }
 
+    /// Sets the proxies that new connections are compared with. Returns whether that changed anything.
+    pub fn trust(&self, proxies: TrustedProxies) -> bool {
+        let changed = **self.trusted() != proxies;
+        self.proxy.trusted.store(Arc::new(proxies));
+        changed
+    }
+
+    pub fn trusted(&self) -> arc_swap::Guard<Arc<TrustedProxies>> {
+        self.proxy.trusted.load()
+    }
+
     /// The open listeners as the controller named them, with the bound port.
     pub fn bound(&self) -> Vec<Listener> {
         self.open.iter().map(|(listener, open)| Listener { address: open.bound, kind: listener.kind }).collect()
@@ -157,8 +173,8 @@ impl Listeners {
         }
     }
 
-    async fn open_one(&mut self, listener: &Listener, wanted: &[Listener]) -> io::Result<()> {
-        let socket = match TcpListener::bind(listener.address).await {
+    fn open_one(&mut self, listener: &Listener, wanted: &[Listener]) -> io::Result<()> {
+        let socket = match bind(listener.address, false) {
             Ok(socket) => socket,
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 // A listener that is no longer wanted stays open until the new one is bound, and stays open if the new
@@ -264,13 +280,15 @@ fn bind_beside<'a>(
 }
 
 /// Like [`TcpListener::bind`], also for an IPv4 address that this host does not have yet: the engine creates the networks of
-/// apps, and creates them again after it was restarted.
+/// apps, and creates them again after it was restarted. `[::]` accepts IPv4 as well, whatever the host's default is.
 fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(share)?;
     if address.is_ipv4() {
         set_ip_freebind(&socket, true)?;
+    } else {
+        set_ipv6_v6only(&socket, false)?;
     }
     socket.bind(address)?;
     socket.listen(BACKLOG)
@@ -324,10 +342,15 @@ impl Accept {
                 tracing::debug!(%peer, "the connection limit is reached and no connection may be evicted; closing a new one");
                 continue;
             };
-            let connection = connection::Connection {
+            let trusted = self.proxy.trusted.load();
+            // No proxy stands between the components of an app.
+            let is_listed = |networks: &[IpNet]| self.internal.is_none() && contains(networks, peer.ip());
+            let has_header = is_listed(&trusted.by_proxy_protocol);
+            let mut connection = connection::Connection {
                 proxy: Arc::clone(&self.proxy),
                 peer,
                 origin: Origin::new(peer.ip(), self.port, if is_https { "https" } else { "http" }),
+                behind: is_listed(&trusted.by_header).then(|| Arc::clone(&trusted)),
                 server_name: None,
                 internal: self.internal.clone(),
                 stop: self.stop.clone(),
@@ -335,6 +358,10 @@ impl Accept {
                 slot: Arc::new(slot),
             };
             self.tasks.spawn(async move {
+                let mut stream = stream;
+                if has_header && !connection.read_proxy_header(&mut stream).await {
+                    return;
+                }
                 match stream.set_nodelay(true) {
                     Ok(()) if is_https => https::serve(connection, stream).await,
                     Ok(()) => connection.serve(stream).await,

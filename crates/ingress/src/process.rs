@@ -20,10 +20,10 @@ use crate::control_server::{ActiveConfig, ControlServer};
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::maintenance::{ControlEndpoint, run_maintenance};
-use crate::protocol::{Certificate, CertificateSet, Listener, RouteTable};
+use crate::protocol::{Certificate, CertificateSet, RouteTable};
 use crate::proxy::Proxy;
 use crate::routing_state::RoutingState;
-use crate::snapshot::{self, LoadOutcome};
+use crate::snapshot::{self, LoadOutcome, Snapshot};
 use crate::tunnel::Tunnels;
 use crate::worker;
 
@@ -191,7 +191,7 @@ impl Process {
         self.install(certificates).await;
         let found = snapshot::load(path).map_err(|cause| IngressError::Snapshot { path: path.clone(), cause })?;
         match found {
-            LoadOutcome::Snapshot(snapshot) => self.apply(snapshot.listeners, snapshot.table).await,
+            LoadOutcome::Snapshot(snapshot) => self.apply(*snapshot).await,
             LoadOutcome::Missing => {}
             LoadOutcome::Unusable(renamed, reason) => {
                 tracing::warn!(kept_as = %renamed.display(), reason, "the snapshot is not usable; waiting for the controller");
@@ -209,10 +209,12 @@ impl Process {
         config.certificates = set.certificates;
     }
 
-    async fn apply(&self, listeners: Vec<Listener>, table: RouteTable) {
+    async fn apply(&self, snapshot: Snapshot) {
+        let Snapshot { listeners, table, proxies, format: _ } = snapshot;
         let mut config = self.server.config.lock().await;
         self.server.routing.install(&table);
         tracing::info!(version = table.version, "serving from the snapshot");
+        config.listeners.trust(proxies);
         // Refused listeners were logged; the controller requests them again.
         let _ = config.listeners.apply(&listeners).await;
         config.listeners.apply_internal(&table).await;

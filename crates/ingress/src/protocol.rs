@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -281,6 +282,17 @@ pub enum ListenerKind {
     Https,
 }
 
+/// The proxies in front of the ingress that may say where a request comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrustedProxies {
+    /// Proxies whose `X-Forwarded-*` headers are believed.
+    pub by_header: Vec<IpNet>,
+    /// Load balancers that begin each connection with a header of the PROXY protocol, version 1 or 2. A connection from one of
+    /// them without such a header is closed.
+    pub by_proxy_protocol: Vec<IpNet>,
+}
+
 /// The certificates of the HTTPS listeners, and answers to the challenges of certificate authorities.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -321,7 +333,12 @@ impl std::fmt::Debug for Certificate {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request {
     /// Takes control. The first message on a connection.
-    Hello { protocol: u32, listeners: Vec<Listener> },
+    Hello {
+        protocol: u32,
+        listeners: Vec<Listener>,
+        #[serde(default, skip_serializing_if = "is_default")]
+        proxies: TrustedProxies,
+    },
     /// Answered by [`Message::Acknowledged`] once no new request can see an older table.
     SetTable { table: RouteTable },
     /// Replaces all certificates. Answered by [`Message::Acknowledged`] with the version in force, once new connections
@@ -406,6 +423,9 @@ pub struct Status {
     /// Where it should listen for them and cannot.
     #[serde(default)]
     pub internal_refused: Vec<InternalRefused>,
+    /// An ingress that is older than this field trusts none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub proxies: TrustedProxies,
     /// The parts of the table in force that were left out.
     #[serde(default)]
     pub refused: Vec<RouteRefused>,

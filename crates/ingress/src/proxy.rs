@@ -7,6 +7,7 @@
 //!
 //! Everything else that fails is a 502 or 504 that says what happened. Bodies are streamed, never buffered as a whole.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue};
 use hyper::http::request;
@@ -29,13 +31,14 @@ use crate::counters::{CutKind, RequestRecord};
 use crate::deadline::Deadline;
 use crate::error_response::{ProxyError, SentAmount, accepted};
 use crate::files;
+use crate::forwarded;
 use crate::headers::{self, Origin};
 use crate::host;
 use crate::internal::InternalListener;
 use crate::limits::Limits;
 use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
-use crate::protocol::Address;
+use crate::protocol::{Address, TrustedProxies};
 use crate::refusals::Refusals;
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
@@ -52,14 +55,17 @@ pub(crate) struct Proxy {
     pub tunnels: Tunnels,
     pub refusals: Refusals,
     pub certificates: Certificates,
+    pub trusted: ArcSwap<TrustedProxies>,
     /// The port of an HTTPS listener, or 0 if there is none.
     pub https_port: AtomicU16,
 }
 
 /// The client connection that a request arrived on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub origin: Origin,
+    /// Set if the connection is one of a trusted proxy.
+    pub behind: Option<Arc<TrustedProxies>>,
     pub socket: Arc<SocketState>,
     /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
     pub server_name: Option<Box<str>>,
@@ -75,6 +81,7 @@ impl Proxy {
             tunnels,
             refusals: Refusals::default(),
             certificates: Certificates::default(),
+            trusted: ArcSwap::default(),
             https_port: AtomicU16::new(0),
         }
     }
@@ -122,7 +129,11 @@ impl Proxy {
         let (host, path) = checked.inspect_err(|error| self.refusals.count(error.code()))?;
         let cors = CorsRequest::of(request.method(), request.headers());
 
-        let https = self.https_port_for(client, &host);
+        let origin = match &client.behind {
+            None => Cow::Borrowed(&client.origin),
+            Some(trusted) => Cow::Owned(forwarded::origin(&client.origin, request.headers(), trusted)),
+        };
+        let https = if client.internal.is_none() { self.https_port_for(&origin, &host) } else { None };
         let table = self.routing.table();
         if table.has_files
             && client.internal.is_none()
@@ -155,7 +166,7 @@ impl Proxy {
             method: parts.method,
             uri: &uri,
             host: &given_host,
-            origin: client.internal.is_none().then_some(&client.origin),
+            origin: client.internal.is_none().then_some(&*origin),
             upload: Upload::new(body, framing, &parts.headers),
             headers: parts.headers,
             framing,
@@ -200,13 +211,9 @@ impl Proxy {
     }
 
     /// The port of HTTPS, if the request came by HTTP and is redirected there.
-    fn https_port_for(&self, client: &Client, host: &str) -> Option<u16> {
+    fn https_port_for(&self, origin: &Origin, host: &str) -> Option<u16> {
         let port = self.https_port.load(Relaxed);
-        (client.server_name.is_none()
-            && client.internal.is_none()
-            && port != 0
-            && self.certificates.redirects_http(host))
-        .then_some(port)
+        (origin.scheme != "https" && port != 0 && self.certificates.redirects_http(host)).then_some(port)
     }
 
     /// How long to hold back the client's body until the instance asks for it. An expectation in HTTP/1.0 or without a

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Certificate, Listener, RouteTable};
+use crate::protocol::{Certificate, Listener, RouteTable, TrustedProxies};
 
 /// Increase it when older programs can no longer read the file.
 const FORMAT: u32 = 1;
@@ -21,11 +21,13 @@ pub(crate) struct Snapshot {
     pub format: u32,
     pub listeners: Vec<Listener>,
     pub table: RouteTable,
+    #[serde(default)]
+    pub proxies: TrustedProxies,
 }
 
 impl Snapshot {
     pub fn new(listeners: Vec<Listener>, table: RouteTable) -> Self {
-        Snapshot { format: FORMAT, listeners, table }
+        Snapshot { format: FORMAT, listeners, table, proxies: TrustedProxies::default() }
     }
 }
 

@@ -14,7 +14,7 @@ mod spec;
 mod tokens;
 mod webhooks;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -22,6 +22,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use controller::{AcmeChallenge, NetworkPool, Reach, ReachChoice, SpecialNetwork};
+use ipnet::IpNet;
 
 #[cfg(test)]
 pub use apps::LogType;
@@ -278,12 +279,20 @@ pub struct Serve {
     /// For a proxy in front of the API that gives up earlier
     #[arg(long)]
     pub no_held_polls: bool,
-    /// Address for the traffic of apps
+    /// Address for the traffic of apps. [::]:8080 means all IPv6 and IPv4 addresses of this host, 0.0.0.0:8080 those of IPv4
     #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
     pub http: SocketAddr,
     /// Address for the traffic of apps by HTTPS [default: none]
     #[arg(long, value_name = "ADDR", env = "BOATYARD_HTTPS")]
     pub https: Option<SocketAddr>,
+    /// Network of a proxy in front of --http or --https, such as 10.1.0.0/16 or 127.0.0.1, whose X-Forwarded-For, -Proto,
+    /// -Host and -Port headers are believed; can be repeated [default: none, and apps see the proxy as the client]
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub trusted_proxy: Vec<IpNet>,
+    /// Network of a load balancer that begins each connection with a PROXY protocol header, version 1 or 2. Its connections
+    /// without one are closed; can be repeated
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub proxy_protocol: Vec<IpNet>,
     /// Get certificates for the domains of apps from Let's Encrypt, whose terms of service you accept with it. It may send
     /// warnings to this address
     #[arg(long, value_name = "EMAIL", env = "BOATYARD_ACME_EMAIL", requires = "https")]
@@ -445,6 +454,14 @@ fn reach(text: &str) -> Result<ReachChoice, String> {
     }
 }
 
+/// A network, or a single address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network
+        .map(|it| it.trunc())
+        .ok_or_else(|| "must be ADDRESS or ADDRESS/PREFIX, such as 10.1.0.0/16 or fd00::/8".to_owned())
+}
+
 fn network_pool(text: &str) -> Result<NetworkPool, String> {
     let help = || "must be ADDRESS/PREFIX with a prefix from 8 to 24, such as 10.192.0.0/12".to_owned();
     let (base, prefix) = text.split_once('/').ok_or_else(help)?;
@@ -462,6 +479,21 @@ fn network_pool(text: &str) -> Result<NetworkPool, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_trusted_proxy_is_a_network_or_an_address() {
+        for (text, expected) in [
+            ("127.0.0.1", Some("127.0.0.1/32")),
+            ("10.1.2.3/16", Some("10.1.0.0/16")),
+            ("fd00::/8", Some("fd00::/8")),
+            ("::1", Some("::1/128")),
+            ("10.1.0.0/33", None),
+            ("proxy", None),
+            ("", None),
+        ] {
+            assert_eq!(network(text).ok().map(|it| it.to_string()).as_deref(), expected, "{text}");
+        }
+    }
 
     fn apps(line: &str) -> Apps {
         let words = ["boatyard", "apps"].into_iter().chain(line.split(' '));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ingress::client::{ClientError, ControlClient, IngressEvent};
-use ingress::protocol::{CertificateSet, Listener, ListenerKind, PROTOCOL_VERSION, RouteTable, Status};
+use ingress::protocol::{CertificateSet, Listener, ListenerKind, PROTOCOL_VERSION, RouteTable, Status, TrustedProxies};
 use tokio::sync::broadcast;
 use tracing::info;
 
@@ -73,6 +73,7 @@ pub(crate) struct IngressProcess {
     pub data_dir: PathBuf,
     pub http: SocketAddr,
     pub https: Option<SocketAddr>,
+    pub proxies: TrustedProxies,
 }
 
 #[async_trait]
@@ -121,10 +122,15 @@ impl IngressProcess {
         let https = self.https.map(|address| Listener { address, kind: ListenerKind::Https });
         let listeners: Vec<Listener> = [http.clone()].into_iter().chain(https).collect();
         let mut control = running().await?;
-        let mut answer = control.hello(listeners.clone()).await;
+        let hello = async |control: &ControlClient| control.hello_behind(listeners.clone(), self.proxies.clone()).await;
+        let mut answer = hello(&control).await;
         if self.https.is_some() && matches!(answer, Err(ClientError::Refused { .. })) {
             // An ingress that is older than HTTPS does not understand the listener. This hello takes charge of it.
             control.hello(vec![http]).await.map_err(|error| error.to_string())?;
+            answer = Err(ClientError::ProtocolMismatch { protocol: PROTOCOL_VERSION });
+        }
+        if answer.as_ref().is_ok_and(|welcome| welcome.status.proxies != self.proxies) {
+            // An ingress that is older than this setting ignores it.
             answer = Err(ClientError::ProtocolMismatch { protocol: PROTOCOL_VERSION });
         }
         if let Err(ClientError::ProtocolMismatch { protocol }) = answer {
@@ -132,7 +138,7 @@ impl IngressProcess {
             // The hello took charge although the versions differ.
             control.shutdown_and_wait(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
             control = running().await?;
-            answer = control.hello(listeners).await;
+            answer = hello(&control).await;
         }
         let welcome = answer.map_err(|error| error.to_string())?;
         let Some(refused) = welcome.refused.first() else {

@@ -18,6 +18,7 @@ use super::client_socket::{ClientSocket, ClientStream, SocketState};
 use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
 use crate::internal::InternalListener;
+use crate::protocol::TrustedProxies;
 use crate::proxy::{Client, Proxy};
 use crate::rarely::Rarely;
 
@@ -26,6 +27,8 @@ pub(super) struct Connection {
     /// For the log. [`Self::origin`] is what applications see.
     pub peer: SocketAddr,
     pub origin: Origin,
+    /// Set if the peer is a trusted proxy.
+    pub behind: Option<Arc<TrustedProxies>>,
     /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
     pub server_name: Option<Box<str>>,
     /// The listener, if it is one for calls between components.
@@ -39,9 +42,7 @@ impl Connection {
     /// Serves HTTP/1.1 on an accepted stream until it ends: a TCP connection, or TLS on one.
     pub async fn serve<S: ClientStream>(self, stream: S) {
         let watch = Arc::new(SocketState::default());
-        let (origin, server_name) = (self.origin.clone(), self.server_name.clone());
-        let internal = self.internal.clone().map(|listener| (listener, self.peer.ip()));
-        let client = Client { origin, socket: Arc::clone(&watch), server_name, internal };
+        let client = self.client(Arc::clone(&watch));
         let io = TokioIo::new(ClientSocket::new(stream, &watch));
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
@@ -102,6 +103,28 @@ impl Connection {
         }
     }
 
+    /// Where the requests of this connection come from. `socket`: the state of the connection, or of one stream.
+    pub fn client(&self, socket: Arc<SocketState>) -> Client {
+        Client {
+            origin: self.origin.clone(),
+            behind: self.behind.clone(),
+            socket,
+            server_name: self.server_name.clone(),
+            internal: self.internal.clone().map(|listener| (listener, self.peer.ip())),
+        }
+    }
+
+    /// How long the connection may wait for a whole request head. Components keep connections to each other open for minutes.
+    /// Below the limit of idleness they are not closed, because a call that is sent at that moment would fail.
+    pub fn head_limit(&self) -> Duration {
+        let limits = &self.proxy.limits;
+        match (&self.internal, &self.behind) {
+            (Some(_), _) => limits.body_idle,
+            (None, Some(_)) => limits.proxy_idle,
+            (None, None) => limits.request_head,
+        }
+    }
+
     /// Waits for what happens seldom: everything except bytes and responses.
     async fn event(&self, watch: &SocketState, stopping: bool) -> Event {
         let limits = &self.proxy.limits;
@@ -113,13 +136,6 @@ impl Connection {
             () = watch.idle_for(limits.body_idle) => Event::Close("it was idle"),
             () = watch.head_overdue(self.head_limit()) => Event::Close("no whole request head arrived in time"),
         }
-    }
-
-    /// Components keep connections to each other open for minutes. Below the limit of idleness they are not closed, because
-    /// a call that is sent at that moment would fail.
-    fn head_limit(&self) -> Duration {
-        let limits = &self.proxy.limits;
-        if self.internal.is_some() { limits.body_idle } else { limits.request_head }
     }
 
     /// The client got a response before it had sent the whole request. Discards what it still sends, so that it can

@@ -18,13 +18,12 @@ impl Connection {
         let io = TokioIo::new(ClientSocket::new(stream, &watch));
         let limits = &self.proxy.limits;
         let (proxy, slot, activity) = (Arc::clone(&self.proxy), Arc::clone(&self.slot), Arc::clone(&watch));
-        let (origin, server_name) = (self.origin.clone(), self.server_name.clone());
+        // The streams of a connection end independently, so each has a state instead of that of the socket.
+        let client = self.client(Arc::default());
         let service = service_fn(move |request| {
             activity.request_began();
-            // The streams of a connection end independently, so none of them marks the socket as unread or reset.
-            let socket = Arc::new(SocketState::default());
-            let busy = Busy { _slot: slot.busy(), socket: Arc::clone(&socket) };
-            let client = Client { origin: origin.clone(), socket, server_name: server_name.clone(), internal: None };
+            let client = Client { socket: Arc::default(), ..client.clone() };
+            let busy = Busy { _slot: slot.busy(), socket: Arc::clone(&client.socket) };
             let proxy = Arc::clone(&proxy);
             async move {
                 let response = proxy.respond(&client, request).await?;
@@ -53,7 +52,7 @@ impl Connection {
                 () = self.slot.evicted() => break "another connection needs its place",
                 () = watch.idle_for(limits.body_idle) => break "it was idle",
                 // Only for the first request: afterwards an idle connection may stay for a while.
-                () = watch.head_overdue(limits.request_head) => break "no whole request head arrived in time",
+                () = watch.head_overdue(self.head_limit()) => break "no whole request head arrived in time",
             }
         };
         tracing::debug!(peer = %self.peer, reason, "closed a client connection");

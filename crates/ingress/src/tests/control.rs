@@ -12,7 +12,7 @@ use super::harness::*;
 use crate::files::tests::{errors, site};
 use crate::limits::Limits;
 use crate::process::{self, IngressError, socket_path};
-use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable};
+use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable, TrustedProxies};
 use crate::{ClientError, ControlClient, IngressEvent};
 
 /// A complete ingress inside the test process.
@@ -223,7 +223,8 @@ async fn requests_of_a_closed_connection_change_nothing() {
     let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners;
     control.set_table(to_echo(1).await).await.unwrap();
     // This connection is newer than the one in charge.
-    let hello = Request::Hello { protocol: PROTOCOL_VERSION, listeners: Vec::new() };
+    let hello =
+        Request::Hello { protocol: PROTOCOL_VERSION, listeners: Vec::new(), proxies: TrustedProxies::default() };
     let table_request = Request::SetTable { table: table(9, Vec::new()) };
     send_and_close(&ingress.socket(), &[hello, table_request, Request::Shutdown { drain_seconds: 0 }]);
     assert_eq!(ingress.connect().await.status().await.unwrap().version, 1);
@@ -245,6 +246,22 @@ async fn an_acknowledged_table_is_served_after_a_restart_without_a_controller() 
     assert_eq!(status.version, 3);
     assert_ne!(status.boot_id, first.boot_id);
     assert_eq!(get(status.listeners[0].address).await, 200);
+}
+
+#[tokio::test]
+async fn a_restarted_ingress_trusts_the_same_proxies() {
+    let mut ingress = Ingress::start();
+    let proxies = TrustedProxies {
+        by_header: vec!["10.0.0.0/8".parse().unwrap()],
+        by_proxy_protocol: vec!["::1/128".parse().unwrap()],
+    };
+    let control = ingress.connect().await;
+    let welcome = control.hello_behind(vec![http(ANY)], proxies.clone()).await.unwrap();
+    assert_eq!(welcome.status.proxies, proxies);
+    ingress.restart().await;
+    let control = ingress.connect().await;
+    assert_eq!(control.status().await.unwrap().proxies, proxies);
+    assert_eq!(control.hello(vec![http(ANY)]).await.unwrap().status.proxies, TrustedProxies::default());
 }
 
 #[tokio::test]
@@ -440,7 +457,8 @@ async fn a_hello_with_another_protocol_version_gets_the_version_and_changes_noth
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     control.hello(vec![http(ANY)]).await.unwrap();
-    let hello = Request::Hello { protocol: PROTOCOL_VERSION + 1, listeners: Vec::new() };
+    let hello =
+        Request::Hello { protocol: PROTOCOL_VERSION + 1, listeners: Vec::new(), proxies: TrustedProxies::default() };
     let answers = exchange_lines(&ingress.socket(), &[&serde_json::to_string(&hello).unwrap()]).await;
     let Message::Welcome { protocol, status, .. } = &answers[0] else { panic!("{answers:?}") };
     assert_eq!((*protocol, status.listeners.len()), (PROTOCOL_VERSION, 1));

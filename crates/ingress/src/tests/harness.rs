@@ -21,7 +21,7 @@ use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{
     AppPolicy, AppRoutes, CertificateSet, Counters, InternalRefused, Listener, ListenerKind, PathMatch, Rewrite,
-    RouteTable, Rule, Target, Upstream,
+    RouteTable, Rule, Target, TrustedProxies, Upstream,
 };
 use crate::proxy::Proxy;
 use crate::routing_state::RoutingState;
@@ -87,12 +87,16 @@ pub struct TestProxy {
 
 impl TestProxy {
     pub async fn open(limits: Limits) -> Self {
+        TestProxy::listen(([127, 0, 0, 1], 0).into(), limits).await
+    }
+
+    pub async fn listen(address: SocketAddr, limits: Limits) -> Self {
         let routing = RoutingState::start();
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
         let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels));
         let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
-        assert_eq!(listeners.apply(&[http(([127, 0, 0, 1], 0))]).await, []);
+        assert_eq!(listeners.apply(&[http(address)]).await, []);
         let address = listeners.bound()[0].address;
         TestProxy { routing, proxy, listeners, address, cut }
     }
@@ -133,6 +137,12 @@ impl TestProxy {
 
     pub async fn accept_calls(&mut self, table: &RouteTable) {
         assert_eq!(self.try_to_accept_calls(table).await, []);
+    }
+
+    pub fn trust(&self, by_header: &[&str], by_proxy_protocol: &[&str]) {
+        let networks = |given: &[&str]| given.iter().map(|it| it.parse().unwrap()).collect();
+        let proxies = TrustedProxies { by_header: networks(by_header), by_proxy_protocol: networks(by_proxy_protocol) };
+        self.listeners.trust(proxies);
     }
 
     pub fn counters(&self) -> Counters {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::protocol::{Listener, ListenerKind, Message, PROTOCOL_VERSION, Request, RouteTable};
+use crate::protocol::{Listener, ListenerKind, Message, PROTOCOL_VERSION, Request, RouteTable, TrustedProxies};
 use crate::snapshot::{self, LoadOutcome};
 
 const MESSAGES: &str = include_str!("../../../../tests/upgrade/ingress-messages.jsonl");
@@ -41,7 +41,7 @@ fn requests_contain_every_field_that_it_needs() {
     let listeners = vec![Listener { address: ([127, 0, 0, 1], 8080).into(), kind: ListenerKind::Http }];
     for (request, needed) in [
         (
-            Request::Hello { protocol: 2, listeners },
+            Request::Hello { protocol: 2, listeners, proxies: TrustedProxies::default() },
             json!({"type": "hello", "protocol": 2, "listeners": [{"address": "127.0.0.1:8080", "kind": "http"}]}),
         ),
         (Request::SetTable { table }, json!({"type": "set_table", "table": welcome["table"]})),

@@ -319,7 +319,7 @@ mod tests {
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
         let fixed = HeaderValue::from_static;
-        let origin = Origin { address: fixed("192.0.2.9"), port: fixed("80"), scheme: fixed("http") };
+        let origin = Origin { address: fixed("192.0.2.9"), port: fixed("80"), scheme: fixed("http"), host: None };
         let added = (HeaderName::from_static("x-secret"), fixed("s"));
         let head = RequestHead {
             method: &Method::GET,
