@@ -49,10 +49,15 @@ impl Authority<'_> {
     pub async fn order(&self, attempts: &mut CertificateAttempts, publish: Publish<'_>) -> Result<Certificate, String> {
         let ordering = async {
             let account = self.account(false).await?;
+            let is_continued = attempts.order.is_some();
             match self.issue(&account, attempts, publish).await {
                 // The authority has lost its accounts, as one for tests does at each start.
                 Err(Failure::Account) => {
                     let account = self.account(true).await?;
+                    self.issue(&account, attempts, publish).await.map_err(Failure::into_sentence)
+                }
+                // While no process ran, the ingress may have lacked the answer. A new order follows if that one is invalid.
+                Err(Failure::Other(_)) if is_continued => {
                     self.issue(&account, attempts, publish).await.map_err(Failure::into_sentence)
                 }
                 other => other.map_err(Failure::into_sentence),
