@@ -28,7 +28,7 @@ impl Pool {
     pub fn take(&self, idle_limit: Duration) -> Option<Connection> {
         let mut idle = self.lock();
         loop {
-            let (mut connection, since) = idle.connections.pop_back()?;
+            let (connection, since) = idle.connections.pop_back()?;
             if since.elapsed() < idle_limit && connection.is_usable() {
                 return Some(connection);
             }
@@ -67,7 +67,7 @@ impl Pool {
     /// left.
     fn drop_overdue(&self, idle_limit: Duration) -> Option<Duration> {
         let mut idle = self.lock();
-        idle.connections.retain_mut(|(connection, since)| since.elapsed() < idle_limit && connection.is_usable());
+        idle.connections.retain(|(connection, since)| since.elapsed() < idle_limit && connection.is_usable());
         let Some((_, oldest)) = idle.connections.front() else {
             idle.sweeping = false;
             return None;

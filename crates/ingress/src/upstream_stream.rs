@@ -26,6 +26,14 @@ impl UpstreamStream {
             Address::Unix { unix } => Ok(Self::Unix(UnixStream::connect(unix).await?)),
         }
     }
+
+    /// Reads what has arrived, without waiting.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.try_read(buf),
+            Self::Unix(stream) => stream.try_read(buf),
+        }
+    }
 }
 
 impl AsyncRead for UpstreamStream {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -39,10 +39,10 @@ impl Connection {
 
     /// Whether an idle connection is open, as far as is known. One whose instance sent something without being asked is
     /// of no use either.
-    pub fn is_usable(&mut self) -> bool {
-        let mut context = Context::from_waker(Waker::noop());
-        // Reads only if the socket is ready, so this costs no system call for most connections.
-        Pin::new(&mut self.stream).poll_read(&mut context, &mut ReadBuf::new(&mut [0])).is_pending()
+    pub fn is_usable(&self) -> bool {
+        // Not `poll_read`: it looks at nothing if the task has used up its share of the runtime. This makes a system call
+        // only if something has happened to the socket since the last read.
+        self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

@@ -179,7 +179,8 @@ fn for_client(headers: &HeaderMap) -> HeaderMap {
         "upgrade",
         "x-boatyard-error",
     ];
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).to_lowercase();
+    // A value that is not ASCII has no tokens, for hyper as well.
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_lowercase();
     let named: String = headers.get_all("connection").iter().map(|it| text(it).replace(' ', "") + ",").collect();
     let is_named = |name: &str| {
         let kept = ["content-length", "host", "close", "keep-alive"].contains(&name);

@@ -153,7 +153,8 @@ impl AnswerBody {
         if upload.is_done() {
             return self;
         }
-        // After a request that was not read to its end nothing else may be sent. One that ends later is rare.
+        // Another request could follow only if the instance read this one to its end. An upload that outlives the answer
+        // is rare, so the connection is closed in any case.
         self.keeps_connection = false;
         match self.stream.take() {
             Some(ReadSide::Whole(stream)) if !exchange.stopped_reading() => {

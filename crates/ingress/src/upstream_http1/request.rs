@@ -63,7 +63,7 @@ pub(crate) struct RequestHead<'a> {
 impl RequestHead<'_> {
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD_CAPACITY);
-        // The path of `http://shop?query` is empty, which means the root.
+        // The path of `http://shop?query` is empty, which means the root. `*` is the target of a request for the whole server.
         let slash = if self.target.starts_with(['/', '*']) { "" } else { "/" };
         for part in [self.method.as_str(), " ", slash, self.target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
@@ -152,7 +152,8 @@ impl Upload {
         self.has_body
     }
 
-    /// Puts a head before the body, in place of the one before. Of a request with a body nothing may have been written.
+    /// Puts a head before the body, in place of the one before. If the request has a body, the caller must not have written
+    /// any byte of it yet.
     pub fn begin(&mut self, head: &RequestHead<'_>) {
         let (head, unwritten) = (head.to_bytes(), &mut self.unwritten);
         let length = head.len();
