@@ -26,6 +26,7 @@ mod login;
 mod logs;
 mod many;
 mod names;
+mod operating;
 mod panel;
 mod private_sources;
 mod pushes;

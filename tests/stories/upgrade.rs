@@ -103,6 +103,58 @@ async fn this_version_takes_over_the_running_apps_of_the_previous_one_and_no_req
     at.uninstall().await.unwrap();
 }
 
+/// What happens with every later upgrade: the program file is another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_program_file_takes_over_the_ingress_and_no_request_fails() {
+    let mut at = Installation::start(PROGRAM).await.unwrap();
+    at.create(&shop()).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let load = steady_traffic(&at, 16, 100.0);
+    let mut tunnel = Tunnel::open(at.http()).await;
+    let target = at.http();
+    let stream = tokio::spawn(async move { http::page(target, "shop.localhost", "/stream?seconds=20").await });
+    some_traffic(&load).await;
+    let old = at.ingress_pid().unwrap();
+
+    at.kill_serve();
+    let folder = tempfile::tempdir().unwrap();
+    at.program = folder.path().join("boatyard");
+    std::fs::copy(PROGRAM, &at.program).unwrap();
+    at.serve().await.unwrap();
+    assert!(at.log().contains("a new ingress process took over"), "{}", at.log());
+    some_traffic(&load).await;
+    tunnel.echoes("through the old process").await;
+    assert_eq!(
+        stream.await.unwrap().unwrap().0,
+        200,
+        "a request that was open in the old process gets its whole answer"
+    );
+
+    // The tunnel keeps the old process alive. A restart ends it by replacing the instance, after its drain.
+    let deployment = at.restart(&app, &["web"]).await.unwrap();
+    drop(tunnel);
+    let restarted = at.wait_active(&app, &deployment).await.unwrap();
+    assert_eq!(failed_in_record(&restarted), 0, "{restarted:#}");
+    let deadline = std::time::Instant::now() + ENDS_WITHIN;
+    while std::path::Path::new(&format!("/proc/{old}")).exists() {
+        assert!(std::time::Instant::now() < deadline, "the old process does not end");
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    let new = at.ingress_pid().unwrap();
+    assert_ne!(new, old);
+
+    // The same program file: nothing is replaced.
+    at.kill_serve();
+    at.serve().await.unwrap();
+    some_traffic(&load).await;
+    assert_eq!(at.ingress_pid().unwrap(), new);
+    let report = load.stop().await;
+    println!("replaced the ingress and restarted: {report}");
+    assert_eq!(report.failed_count, 0, "{report}");
+    at.program = PROGRAM.into();
+    at.uninstall().await.unwrap();
+}
+
 /// Waits for a container's end; returns its exit code.
 async fn exit_code(container: String) -> i64 {
     let docker = engine::connect().unwrap();

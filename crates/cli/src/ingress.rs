@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ::ingress::IngressOptions;
+use ::ingress::{IngressOptions, Inherited};
 
 use crate::args::Arguments;
 use crate::exit::{Exit, chain};
@@ -17,8 +17,13 @@ pub fn confine(arguments: &Arguments) {
     }
 }
 
-pub async fn run(data_dir: PathBuf) -> anyhow::Result<Exit> {
+/// Takes over the sockets of the running ingress. `None`: none runs.
+pub fn take_over(arguments: &Arguments) -> anyhow::Result<Option<Inherited>> {
+    Ok(::ingress::take_over(&arguments.connection.data_dir()?)?)
+}
+
+pub async fn run(data_dir: PathBuf, inherited: Option<Inherited>) -> anyhow::Result<Exit> {
     start_tracing();
-    ::ingress::run(IngressOptions { data_dir }).await?;
+    ::ingress::run(IngressOptions { data_dir, inherited }).await?;
     Ok(Exit::Done)
 }

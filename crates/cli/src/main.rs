@@ -49,7 +49,18 @@ fn main() -> ExitCode {
         return source::run_worker(std::io::stdin(), std::io::stdout(), ::detect::is_wanted);
     }
     let arguments = Arguments::read();
-    if matches!(arguments.command, Command::Ingress) {
+    let mut inherited = None;
+    if let Command::Ingress { replace } = arguments.command {
+        if replace {
+            // Before the capabilities are gone: they may be needed to copy the sockets of an ingress that cannot send them.
+            inherited = match ingress::take_over(&arguments) {
+                Ok(inherited) => inherited,
+                Err(error) => {
+                    output::error(&exit::chain(&error));
+                    return Exit::Failed.into();
+                }
+            };
+        }
         // Capabilities belong to threads, so drop them while there is only one thread.
         ingress::confine(&arguments);
     }
@@ -60,7 +71,7 @@ fn main() -> ExitCode {
             return Exit::Failed.into();
         }
     };
-    let result = runtime.block_on(run(arguments));
+    let result = runtime.block_on(run(arguments, inherited));
     // Tasks that are still running must not delay the exit.
     runtime.shutdown_background();
     match result {
@@ -72,11 +83,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<Exit> {
+async fn run(arguments: Arguments, inherited: Option<::ingress::Inherited>) -> anyhow::Result<Exit> {
     let Arguments { connection, command } = arguments;
     match command {
         Command::Serve(options) => serve::run(*options, connection.data_dir()?).await,
-        Command::Ingress => ingress::run(connection.data_dir()?).await,
+        Command::Ingress { .. } => ingress::run(connection.data_dir()?, inherited).await,
         Command::Down(options) => down::down(options, &connection).await,
         Command::Uninstall(options) => down::uninstall(options, connection.data_dir()?).await,
         Command::Auth(command) => auth::run(command, &connection).await,

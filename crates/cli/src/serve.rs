@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use api::Options;
-use controller::config::{Bases, TrustedProxies, limits};
+use controller::config::{AccessLogFormat, Bases, TrustedProxies, limits};
 use controller::{AcmeSettings, Config, Controller, WebhookSettings};
 use data_dir::{DataDir, DataDirError, private_files};
 use tokio::net::{TcpListener, UnixListener};
@@ -236,6 +236,7 @@ fn config(options: Serve, data_dir: &Path, api: SocketAddr) -> anyhow::Result<Co
     Ok(Config {
         http: options.http,
         https: options.https,
+        access_log: options.access_log.into(),
         proxies,
         acme: acme(&options)?,
         api,
@@ -303,6 +304,7 @@ pub fn base_config(host: EngineArgs, data_dir: &Path) -> anyhow::Result<Config> 
         parallel_builds: 2,
         build_limit: limits::BUILD,
         https: None,
+        access_log: AccessLogFormat::Off,
         acme: None,
         webhooks: None,
         poll: None,

@@ -13,10 +13,10 @@ use controller::unknown::{UnknownApp, UnknownList};
 use controller::view::{
     AlertView, AppView, AuditEntry, Caller, CertificateView, ComponentHealthView, CreatedSession, CreatedToken,
     CreatedWebhook, DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition,
-    InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, NewSourceLogin, NewToken,
-    NewWebhook, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions,
-    SessionView, SlackWebhook, SourceHeadView, SourceLoginView, SourceSecret, SpecVersion, TokenView, TrafficSample,
-    UpdateOptions, WebhookAnswer, WebhookRequest, WebhookView,
+    InstanceUsage, InstanceView, JobInvocationPhase, JobInvocationView, LogEntry, LogRequest, MetricsView,
+    NewSourceLogin, NewToken, NewWebhook, Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck,
+    RollbackOptions, SessionView, SlackWebhook, SourceHeadView, SourceLoginView, SourceSecret, SpecVersion, TokenView,
+    TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest, WebhookView,
 };
 use futures::{StreamExt, stream};
 use rollout::deployment::Stage;
@@ -372,6 +372,10 @@ impl Control for FakeControl {
 
     fn recent_requests(&self, apps: &[AppId]) -> Vec<u64> {
         vec![30; apps.len()]
+    }
+
+    async fn metrics(&self) -> Result<MetricsView, ControlError> {
+        Ok(samples::metrics())
     }
 
     async fn host(&self) -> HostView {

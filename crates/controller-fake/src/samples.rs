@@ -7,13 +7,13 @@ use controller::view::{
     Actor, AlertView, AppView, BuildPlanView, BuiltWith, CertificateSource, CertificateState, CertificateView,
     CommitView, ComponentHealthView, Condition, DatabaseConnectionView, Delivery, DeliveryApp, DeploymentKind,
     DeploymentView, DiskSpace, HostEngine, HostImage, HostView, InstanceTransition, InstanceUsage, InstanceView,
-    JobInvocationPhase, JobInvocationView, RegistryLoginView, RollbackCheck, RolloutView, SourceHeadView,
+    JobInvocationPhase, JobInvocationView, MetricsView, RegistryLoginView, RollbackCheck, RolloutView, SourceHeadView,
     SourceLocation, SourceLoginView, SourceProtocol, TokenApp, TokenScope, TokenView, TrafficSample, Transition,
     UsageSample, WebhookView,
 };
 use rollout::app_rollback::ConditionCode;
 use rollout::deployment::Stage;
-use rollout::ids::DeploymentId;
+use rollout::ids::{AppId, DeploymentId};
 use rollout::instance::InstancePhase;
 use rollout::progress::{Progress, Shown};
 use rollout::time::Timestamp;
@@ -238,6 +238,15 @@ pub fn traffic() -> Vec<TrafficSample> {
     let sample =
         |number: u64| TrafficSample { at: Timestamp(number * 15_000), over, requests: 30, failed: 1, app_errors: 2 };
     (1..=4).map(sample).collect()
+}
+
+pub fn metrics() -> MetricsView {
+    MetricsView {
+        names: [(AppId::from(APP), "shop".to_owned())].into(),
+        deployments: vec![(AppId::from(APP), "active", 2)],
+        restarts: vec![(AppId::from(APP), "web".into(), 1)],
+        ingress: None,
+    }
 }
 
 pub fn host() -> HostView {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use detect::Bases;
-pub use ingress::TrustedProxies;
+pub use ingress::{AccessLogFormat, TrustedProxies};
 pub use rollout::limits;
 pub use source::SpecialNetwork;
 
@@ -20,6 +20,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// Address that the ingress listens on for HTTPS. Default: none.
     pub https: Option<SocketAddr>,
+    /// The access log of the ingress. Default: off.
+    pub access_log: AccessLogFormat,
     /// The proxies in front of the ingress that may say where a request comes from. Default: none.
     pub proxies: TrustedProxies,
     /// The authority that certifies the domains of apps. Default: none.

@@ -15,6 +15,7 @@ mod host;
 mod inspections;
 mod job_invocations;
 mod lookups;
+mod metrics;
 mod operations;
 mod poll;
 mod preview;
@@ -55,10 +56,10 @@ use crate::unknown::{UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, CertificateView, ComponentHealthView, CreatedSession, CreatedToken,
     CreatedWebhook, DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition,
-    InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery,
-    Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
-    SourceHeadView, SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest,
-    WebhookView,
+    InstanceUsage, InstanceView, JobInvocationView, LogRequest, MetricsView, NewSourceLogin, NewToken, NewWebhook,
+    Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView,
+    SlackWebhook, SourceHeadView, SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer,
+    WebhookRequest, WebhookView,
 };
 
 /// A running controller. Cheap to clone.
@@ -214,6 +215,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns how many requests each app got through the ingress in the last 5 minutes. Zero for an unknown app.
     fn recent_requests(&self, apps: &[AppId]) -> Vec<u64>;
+
+    /// Reads what metrics report.
+    async fn metrics(&self) -> Result<MetricsView, ControlError>;
 
     /// Describes the host within a few seconds. What does not answer by then is missing.
     async fn host(&self) -> HostView;

@@ -200,6 +200,7 @@ impl IngressClient {
             shared: shared.clone(),
             inbox,
             version: 0,
+            features: 0,
             refusals: Backoff::new(RETRY, LONGEST_RETRY),
         };
         tokio::spawn(task.run(opened, stop));
@@ -346,6 +347,11 @@ impl IngressClient {
         Some((status.boot_id, by_app.collect()))
     }
 
+    /// The ingress's status; `None` if it does not answer.
+    pub async fn status(&self) -> Option<Status> {
+        self.control()?.status().await.ok()
+    }
+
     /// The current request counts of all apps; `None` if the ingress does not answer.
     pub async fn traffic(&self) -> Option<TrafficReading> {
         let Status { boot_id, counters, .. } = self.control()?.status().await.ok()?;
@@ -449,6 +455,8 @@ struct ConnectionTask {
     inbox: mpsc::Receiver<Work>,
     /// Version of the table that the ingress has, as far as this task knows.
     version: u64,
+    /// What the ingress can do: see [`ingress::features`].
+    features: u32,
     refusals: Backoff,
 }
 
@@ -458,6 +466,8 @@ enum Ended {
     Gone(String),
     /// The ingress refused a table.
     Refused(String),
+    /// A table needs a newer ingress.
+    Outdated,
     /// The controller is stopping.
     Idle,
 }
@@ -467,6 +477,7 @@ impl From<Unsent> for Ended {
         match unsent {
             Unsent::Gone(why) => Ended::Gone(why),
             Unsent::Refused(why) => Ended::Refused(why),
+            Unsent::Outdated => Ended::Outdated,
         }
     }
 }
@@ -496,13 +507,15 @@ impl ConnectionTask {
     async fn keep(&mut self, opened: Option<Opened>) {
         let mut opened = match opened {
             Some(opened) => opened,
-            None => match self.open_again().await {
+            None => match self.open_again(false).await {
                 Some(opened) => opened,
                 None => return,
             },
         };
         loop {
-            match self.serve(opened).await {
+            let ended = self.serve(opened).await;
+            let replace = matches!(ended, Ended::Outdated);
+            match ended {
                 Ended::Gone(why) => {
                     self.set_control(None);
                     warn!(%why, "the connection to the ingress is lost; connecting again, or starting it again");
@@ -511,17 +524,23 @@ impl ConnectionTask {
                     warn!(%why, "the ingress refused the routes; sending a new hello");
                     tokio::time::sleep(self.refusals.pause()).await;
                 }
+                Ended::Outdated => {
+                    self.set_control(None);
+                    info!(
+                        "a table has rules that the running ingress, of an older version, would ignore; replacing it"
+                    );
+                }
                 Ended::Idle => return,
             }
-            opened = match self.open_again().await {
+            opened = match self.open_again(replace).await {
                 Some(opened) => opened,
                 None => return,
             };
         }
     }
 
-    /// Retries until it succeeds. `None`: another controller has taken over.
-    async fn open_again(&mut self) -> Option<Opened> {
+    /// Retries until it succeeds. `replace`: with a new process. `None`: another controller has taken over.
+    async fn open_again(&mut self, mut replace: bool) -> Option<Opened> {
         let mut pauses = Backoff::new(RETRY, LONGEST_RETRY);
         loop {
             tokio::time::sleep(pauses.pause()).await;
@@ -529,13 +548,19 @@ impl ConnectionTask {
             if !self.fence.holds().await {
                 return None;
             }
-            match self.shared.connector.open().await {
+            let opened = match replace {
+                true => self.shared.connector.replace().await,
+                false => self.shared.connector.open().await,
+            };
+            match opened {
                 Ok(opened) => {
                     info!("connected to the ingress again");
                     return Some(opened);
                 }
                 Err(why) => warn!(%why, "the ingress cannot be started or does not answer; trying again"),
             }
+            // If the older process is gone, there is nothing to replace. If not, its next table shows that.
+            replace = false;
         }
     }
 
@@ -549,6 +574,7 @@ impl ConnectionTask {
         // The next version is always higher than the one that the ingress has, even if the database was restored from a
         // backup.
         self.version = opened.table.version;
+        self.features = opened.features;
         self.set_control(Some(control.clone()));
         let mut news = control.news();
         if let Err(unsent) = self.send(control.as_ref(), Vec::new()).await {
@@ -628,7 +654,11 @@ impl ConnectionTask {
     async fn exchange(&mut self, control: &dyn IngressConnection) -> Result<(), Unsent> {
         let version = self.version + 1;
         let apps = self.shared.table();
-        control.set_table(RouteTable { version, apps }).await?;
+        let table = RouteTable { version, apps };
+        if !ingress::features::understands(self.features, &table) {
+            return Err(Unsent::Outdated);
+        }
+        control.set_table(table).await?;
         self.version = version;
         self.refusals.reset();
         let mut status = control.status().await.map_err(Unsent::Gone)?;

@@ -41,6 +41,7 @@ mod image_builder;
 mod ingress_client;
 mod logbook;
 mod logs;
+mod metrics;
 mod mirrors;
 mod names;
 mod network;

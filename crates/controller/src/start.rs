@@ -31,6 +31,7 @@ use crate::fence::Fence;
 use crate::image_builder::ImageBuilder;
 use crate::ingress_client::{self, IngressClient, IngressConnector, IngressProcess, RecordedApps};
 use crate::logbook::Logbook;
+use crate::metrics::EventCounts;
 use crate::mirrors;
 use crate::names::Names;
 use crate::ports::PublishedPorts;
@@ -79,8 +80,14 @@ pub(crate) async fn start(config: Config) -> Result<ControllerState, StartError>
     let store = Store::open(&directory).map_err(|error| StartError::Store(error.to_string()))?;
     let (engine, host) = open_engine(&config, &directory).await?;
     let data_dir = directory.root().to_owned();
-    let (program, proxies) = (config.program.clone(), config.proxies.clone());
-    let connector = Box::new(IngressProcess { program, data_dir, http: config.http, https: config.https, proxies });
+    let connector = Box::new(IngressProcess {
+        program: config.program.clone(),
+        data_dir,
+        http: config.http,
+        https: config.https,
+        access_log: config.access_log,
+        proxies: config.proxies.clone(),
+    });
     let names = Names::new(directory.installation());
     let connect_check = Arc::new(ContainerConnectCheck { engine: engine.clone(), names });
     let (source, logins) = (source(&config, &directory), source_logins::lookup(store.clone()));
@@ -164,6 +171,7 @@ pub(crate) async fn take_over(
         bandwidth: Bandwidth::default(),
         traffic: TrafficHistory::default(),
         usage: UsageHistory::default(),
+        events: EventCounts::default(),
         names,
         stop,
         host,

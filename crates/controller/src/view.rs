@@ -8,6 +8,7 @@ use std::time::Duration;
 pub use data_dir::DiskSpace;
 use engine::ProcessCount;
 pub use engine::{RegistryLogin, Secret};
+pub use ingress::protocol::{ComponentCounts, LATENCY_BOUNDS_US};
 pub use rollout::app_rollback::{Condition, RollbackCheck};
 use rollout::deployment::{Failure, Stage};
 use rollout::ids::{AppId, ComponentName, DeploymentId, InstanceName, RevisionId};
@@ -551,6 +552,32 @@ pub struct CertificateView {
     pub next_attempt: Option<Timestamp>,
     /// Why the last attempt failed, or why there is no attempt.
     pub reason: Option<String>,
+}
+
+/// What metrics report about the installation.
+#[derive(Debug, Clone, Default)]
+pub struct MetricsView {
+    /// The names of the apps.
+    pub names: BTreeMap<AppId, String>,
+    /// How many deployments have ended with each result, since this process started.
+    pub deployments: Vec<(AppId, &'static str, u64)>,
+    /// How many processes exited by themselves and were restarted, since this process started.
+    pub restarts: Vec<(AppId, ComponentName, u64)>,
+    /// `None` if the ingress does not answer, or is of a version that does not count these.
+    pub ingress: Option<IngressMetrics>,
+}
+
+/// What the ingress counted since it started.
+#[derive(Debug, Clone, Default)]
+pub struct IngressMetrics {
+    /// By app and component.
+    pub components: BTreeMap<AppId, BTreeMap<String, ComponentCounts>>,
+    /// Bytes sent to clients.
+    pub sent_bytes: BTreeMap<AppId, u64>,
+    /// What was refused before its app was known, by the code of the refusal.
+    pub refusals: BTreeMap<String, u64>,
+    /// Lines of the access log that were dropped.
+    pub log_lines_dropped: u64,
 }
 
 /// Whether a host name has a certificate, and gets another.

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use hyper::{StatusCode, Uri};
 
+use crate::access_log::AccessLogEntry;
+use crate::component_counters::ComponentCounters;
 use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::error_response::ProxyError;
@@ -80,6 +82,10 @@ pub(crate) struct RouteSearch<'a> {
     pub record: Option<RequestRecord>,
     /// Set if a stopping instance cut off the request.
     pub cut: Option<CutKind>,
+    /// An instance has got the request before.
+    pub was_admitted: bool,
+    /// The line in the access log, if that is on.
+    pub entry: Option<&'a mut AccessLogEntry>,
 }
 
 enum Attempt {
@@ -148,8 +154,14 @@ impl RouteSearch<'_> {
         let no_service = || ProxyError::NoService { port: listener.port };
         let app = table.calling(&listener.app).ok_or_else(no_service)?;
         self.count(app);
+        self.belongs_to(&app.unmatched);
         let service = internal::choose(&app.services, listener.port, self.host, peer)?;
-        Ok(self.attempt(app, RuleIndex::Service(service), &app.services[service].rule))
+        let compiled = &app.services[service].rule;
+        if let Some(entry) = &mut self.entry {
+            entry.matched(&app.id, &compiled.component);
+        }
+        self.belongs_to(&compiled.counters);
+        Ok(self.attempt(app, RuleIndex::Service(service), compiled))
     }
 
     fn public_step(&mut self, table: &Table) -> Result<Attempt, ProxyError> {
@@ -158,23 +170,36 @@ impl RouteSearch<'_> {
             return Err(ProxyError::Misdirected);
         }
         self.count(app);
+        if let Some(entry) = &mut self.entry {
+            entry.matched(&app.id, "");
+        }
         if let Some(port) = self.https {
+            self.belongs_to(&app.unmatched);
             let location = redirect::to_https(self.host, port, self.uri).ok_or(ProxyError::NoSuchPath)?;
             return Err(ProxyError::Redirected { status: self.https_status(), location });
         }
         if let Some(maintenance) = &app.policy.maintenance {
+            self.belongs_to(&app.unmatched);
             self.error_page = maintenance.page.as_deref().map(Arc::from);
             return Err(ProxyError::Maintenance);
         }
         self.error_page.clone_from(&app.policy.error_page);
         let rule = match app.find(self.host, self.path) {
             RouteMatch::Rule(rule) => rule,
-            RouteMatch::None => return Err(ProxyError::NoSuchPath),
+            RouteMatch::None => {
+                self.belongs_to(&app.unmatched);
+                return Err(ProxyError::NoSuchPath);
+            }
             RouteMatch::Ambiguous => {
+                self.belongs_to(&app.unmatched);
                 return Err(ProxyError::BadRequest("The path has two readings, and they match different routes."));
             }
         };
         let compiled = &app.rules[rule];
+        if let Some(entry) = &mut self.entry {
+            entry.matched(&app.id, &compiled.component);
+        }
+        self.belongs_to(&compiled.counters);
         if let (Some(cors), Some(request)) = (&compiled.cors, self.cors)
             && request.is_preflight
             && cors.allows(request)
@@ -188,13 +213,25 @@ impl RouteSearch<'_> {
         Ok(self.attempt(app, RuleIndex::Public(rule), compiled))
     }
 
-    fn attempt(&self, app: &Arc<App>, rule: RuleIndex, compiled: &CompiledRule) -> Attempt {
+    fn attempt(&mut self, app: &Arc<App>, rule: RuleIndex, compiled: &CompiledRule) -> Attempt {
         let Some(upstream) = compiled.pick(&self.tried) else {
             return Attempt::NoneReady { component: compiled.component.clone() };
         };
         upstream.admit().map_or(Attempt::Retry, |admission: Admission| {
+            if let Some(entry) = &mut self.entry {
+                entry.admitted(&upstream.id);
+            }
+            if std::mem::replace(&mut self.was_admitted, true) {
+                compiled.counters.retried();
+            }
             Attempt::Admitted(Admitted { app: Arc::clone(app), rule, exchange: Exchange::new(admission) })
         })
+    }
+
+    fn belongs_to(&mut self, component: &Arc<ComponentCounters>) {
+        if let Some(record) = &mut self.record {
+            record.belongs_to(component);
+        }
     }
 
     /// A client repeats GET and HEAD anyway; 308 keeps the other methods and their bodies.

@@ -13,8 +13,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::protocol::{
-    CertificateSet, Listener, ListenerRefused, Message, Open, PROTOCOL_VERSION, Request, RouteTable, Status,
-    TrustedProxies,
+    AccessLogFormat, CertificateSet, Listener, ListenerRefused, Message, Open, PROTOCOL_VERSION, Request, RouteTable,
+    Status, TrustedProxies,
 };
 use crate::wire;
 
@@ -107,11 +107,15 @@ impl ControlClient {
             Ok(stream) => stream.map_err(failed)?,
             Err(_elapsed) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
         };
+        Ok(Self::on(stream))
+    }
+
+    pub(crate) fn on(stream: UnixStream) -> Self {
         let (read, write) = stream.into_split();
         let (requests, pending) = mpsc::channel(16);
         let events = broadcast::Sender::new(EVENT_BUFFER);
         tokio::spawn(run(read, write, pending, events.clone()));
-        Ok(ControlClient { requests, events })
+        ControlClient { requests, events }
     }
 
     /// Takes control of the ingress, and sets the listeners that should be open from now on.
@@ -162,6 +166,17 @@ impl ControlClient {
         }
     }
 
+    /// Sets the format of the access log. Returns once requests that begin are logged in it.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`]: this connection is not in charge, or the ingress is older than the access log.
+    pub async fn set_access_log(&self, format: AccessLogFormat) -> Result<(), ClientError> {
+        match self.request("the format of the access log", Request::SetAccessLog { format }).await? {
+            Message::Acknowledged { .. } => Ok(()),
+            other => Err(unexpected("the format of the access log", other)),
+        }
+    }
+
     /// What is in force, open and counted. Works without a hello.
     ///
     /// # Errors
@@ -184,6 +199,14 @@ impl ControlClient {
             Ok(Message::Acknowledged { .. }) | Err(ClientError::Lost) => Ok(()),
             Ok(other) => Err(unexpected("the shutdown", other)),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the ingress that handed over on this connection to retire.
+    pub(crate) async fn retire(&self, drain: Duration) -> Result<(), ClientError> {
+        match self.request("to retire", Request::Retire { drain_seconds: drain.as_secs() }).await? {
+            Message::Acknowledged { .. } => Ok(()),
+            other => Err(unexpected("to retire", other)),
         }
     }
 

@@ -6,28 +6,32 @@
 //! and must not override the connection that the controller uses now.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
-use tokio::io::BufReader;
+use tokio::io::{BufReader, Interest};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::access_log::AccessLog;
+use crate::features::FEATURES;
 use crate::files::OpenSites;
 use crate::listeners::Listeners;
 use crate::protocol::{
-    Certificate, CertificateSet, Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request, RouteTable, Status,
-    TrustedProxies,
+    AccessLogFormat, Certificate, CertificateSet, Listener, ListenerRefused, Message, PROTOCOL_VERSION, Request,
+    RouteTable, Status, TrustedProxies,
 };
 use crate::routing_state::RoutingState;
 use crate::snapshot::{self, Snapshot};
+use crate::take_over;
 use crate::wire::{self, WireError};
 
 /// A control connection that reads nothing for this long is closed.
@@ -38,6 +42,7 @@ const RESPONSE_BUFFER: usize = 64;
 /// The state behind all control connections.
 pub(crate) struct ControlServer {
     pub routing: Arc<RoutingState>,
+    pub access_log: Arc<AccessLog>,
     pub boot_id: String,
     pub snapshot_path: PathBuf,
     pub config: Mutex<ActiveConfig>,
@@ -47,6 +52,14 @@ pub(crate) struct ControlServer {
     pub connections: AtomicU64,
     /// Set once by a shutdown request: how long open requests may take.
     pub shutdown: watch::Sender<Option<Duration>>,
+    /// Number of the connection of a new process that was handed over to; 0: there is none.
+    pub successor: AtomicU64,
+    /// The new process serves. This one only finishes its open requests.
+    pub retired: AtomicBool,
+    /// The program file of this process.
+    pub program: String,
+    /// The lock of the data directory. `None`: a new process has it.
+    pub lock: StdMutex<Option<OwnedFd>>,
 }
 
 /// What the controller asked for, and what is on disk. Locked during each change.
@@ -103,27 +116,28 @@ impl ControlServer {
         if let Err(error) = self.read_in(read, &answers, number).await {
             tracing::debug!(%error, "control connection ended");
         }
+        if !self.retired.load(SeqCst) && self.successor.compare_exchange(number, 0, SeqCst, SeqCst).is_ok() {
+            tracing::warn!("the new ingress process ended before it served; this one goes on");
+        }
         drop(answers);
         // The writer ends after the last answer.
         let _ = writer.await;
     }
 
-    async fn read_in(
-        &self,
-        read: OwnedReadHalf,
-        answers: &mpsc::Sender<Message>,
-        number: u64,
-    ) -> Result<(), WireError> {
+    async fn read_in(&self, read: OwnedReadHalf, answers: &mpsc::Sender<Answer>, number: u64) -> Result<(), WireError> {
         let mut read = BufReader::new(read);
         loop {
             let (answer, last) = match wire::read::<Request>(&mut read).await {
                 Ok(request) => {
                     let requester = Requester { number, stream: read.get_ref().as_ref() };
-                    (self.answer(request, &requester).await, false)
+                    match request {
+                        Request::HandOver => (self.hand_over(&requester).await, false),
+                        request => (self.answer(request, &requester).await.into(), false),
+                    }
                 }
                 Err(WireError::Closed) => return Ok(()),
-                Err(error @ WireError::NotAMessage(_)) => (refused(error.to_string()), false),
-                Err(error @ WireError::TooLong) => (refused(error.to_string()), true),
+                Err(error @ WireError::NotAMessage(_)) => (refused(error.to_string()).into(), false),
+                Err(error @ WireError::TooLong) => (refused(error.to_string()).into(), true),
                 Err(error) => return Err(error),
             };
             if answers.send(answer).await.is_err() || last {
@@ -140,6 +154,17 @@ impl ControlServer {
             Request::Status => Message::Status { status: self.status(&*self.config.lock().await) },
             Request::SetTable { table } => self.set_table(table, requester).await,
             Request::SetCertificates { certificates } => self.set_certificates(certificates, requester).await,
+            Request::SetAccessLog { format } => self.set_access_log(format, requester).await,
+            Request::HandOver => refused("the ingress hands over only its own sockets".to_owned()),
+            Request::Retire { drain_seconds } => {
+                if self.successor.load(SeqCst) != requester.number {
+                    return refused("nothing was handed over on this connection".to_owned());
+                }
+                tracing::info!("a new ingress process serves; this one finishes its open requests");
+                self.retired.store(true, SeqCst);
+                self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
+                Message::Acknowledged { version: self.routing.table().version }
+            }
             Request::Shutdown { drain_seconds } => match self.refuse_unless_in_charge(requester) {
                 None => {
                     self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
@@ -155,7 +180,10 @@ impl ControlServer {
         if requester.has_disconnected() {
             return Some("the controller has closed this connection".to_owned());
         }
-        let in_charge = self.in_charge.load(SeqCst) == requester.number;
+        if self.successor.load(SeqCst) != 0 && self.successor.load(SeqCst) != requester.number {
+            return Some("a new ingress process is taking over; connect again".to_owned());
+        }
+        let in_charge = [&self.in_charge, &self.successor].iter().any(|it| it.load(SeqCst) == requester.number);
         let reason = "this connection is not in charge: a newer one has sent a hello, or this one has not";
         (!in_charge).then(|| reason.to_owned())
     }
@@ -168,6 +196,9 @@ impl ControlServer {
         requester: &Requester<'_>,
     ) -> Message {
         let mut config = self.config.lock().await;
+        if self.successor.load(SeqCst) != 0 {
+            return refused("a new ingress process is taking over; connect again".to_owned());
+        }
         if requester.has_disconnected() || self.in_charge.load(SeqCst) > requester.number {
             return refused("late hello: a newer connection is in charge, or this one is closed".to_owned());
         }
@@ -190,6 +221,31 @@ impl ControlServer {
         }
         refused.sort_by(|one, other| one.listener.cmp(&other.listener));
         self.welcome(&config, refused)
+    }
+
+    /// Copies of what a new process needs to serve in place of this one. From now on nothing changes here.
+    async fn hand_over(&self, requester: &Requester<'_>) -> Answer {
+        let config = self.config.lock().await;
+        if self.successor.compare_exchange(0, requester.number, SeqCst, SeqCst).is_err() {
+            return refused("another new ingress process is taking over".to_owned()).into();
+        }
+        let copied = self.copy_of_lock().and_then(|lock| Ok((lock, config.listeners.copies()?)));
+        let (lock, sockets) = match copied {
+            Ok(copied) => copied,
+            Err(error) => {
+                self.successor.store(0, SeqCst);
+                return refused(format!("cannot copy the sockets: {error}")).into();
+            }
+        };
+        let (listeners, sockets): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
+        let message = Message::HandedOver {
+            listeners,
+            table: config.table.clone(),
+            certificates: config.certificates.clone(),
+            access_log: self.access_log.format(),
+            proxies: TrustedProxies::clone(&config.listeners.trusted()),
+        };
+        Answer { message, descriptors: [lock].into_iter().chain(sockets).collect() }
     }
 
     fn welcome(&self, config: &ActiveConfig, refused: Vec<ListenerRefused>) -> Message {
@@ -250,6 +306,18 @@ impl ControlServer {
         Message::Acknowledged { version: self.routing.table().version }
     }
 
+    async fn set_access_log(&self, format: AccessLogFormat, requester: &Requester<'_>) -> Message {
+        let mut config = self.config.lock().await;
+        if let Some(reason) = self.refuse_unless_in_charge(requester) {
+            return refused(reason);
+        }
+        if self.access_log.format() != format {
+            self.access_log.set_format(format);
+            self.save_and_record(&mut config).await;
+        }
+        Message::Acknowledged { version: self.routing.table().version }
+    }
+
     /// If this fails, a restarted ingress serves without the newest certificates until the controller sends them again.
     async fn save_certificates(&self, config: &ActiveConfig) {
         let path = snapshot::certificates_path(&self.snapshot_path);
@@ -258,6 +326,36 @@ impl ControlServer {
         if let Err(error) = saving.await.map_err(io::Error::other).flatten() {
             tracing::warn!(file = shown, %error, "cannot save the certificates");
         }
+    }
+
+    /// Whether a new process is taking over, or has.
+    pub fn is_handing_over(&self) -> bool {
+        self.successor.load(SeqCst) != 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        // Code under this lock only replaces the value.
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn copy_of_lock(&self) -> io::Result<OwnedFd> {
+        self.lock().as_ref().ok_or(io::ErrorKind::NotFound)?.try_clone()
+    }
+
+    pub fn set_lock(&self, lock: OwnedFd) {
+        *self.lock() = Some(lock);
+    }
+
+    /// A new process has the lock. The kernel releases it when neither of the two processes holds it.
+    pub fn give_up_lock(&self) {
+        *self.lock() = None;
+    }
+
+    /// Whether the lock is that of this directory, and not of one that was replaced.
+    pub fn has_lock_of(&self, folder: &Path) -> bool {
+        let held = self.lock().as_ref().and_then(|lock| rustix::fs::fstat(lock).ok());
+        let found = rustix::fs::stat(folder.join("lock")).ok();
+        held.zip(found).is_some_and(|(held, found)| (held.st_dev, held.st_ino) == (found.st_dev, found.st_ino))
     }
 
     /// Saves the table in force, as after the data directory was replaced.
@@ -288,7 +386,8 @@ impl ControlServer {
 
     async fn write_snapshot(&self, config: &ActiveConfig) -> io::Result<()> {
         let proxies = TrustedProxies::clone(&config.listeners.trusted());
-        let snapshot = Snapshot { proxies, ..Snapshot::new(config.wanted.clone(), config.table.clone()) };
+        let snapshot = Snapshot::new(config.wanted.clone(), config.table.clone());
+        let snapshot = Snapshot { proxies, access_log: self.access_log.format(), ..snapshot };
         let path = self.snapshot_path.clone();
         tokio::task::spawn_blocking(move || snapshot::save(&path, &snapshot)).await.map_err(io::Error::other)?
     }
@@ -308,6 +407,10 @@ impl ControlServer {
             counters: self.routing.counters(),
             refusals: config.listeners.refusals(),
             sent_bytes: self.routing.sent_bytes(),
+            program: self.program.clone(),
+            components: self.routing.components(),
+            log_lines_dropped: self.access_log.dropped(),
+            features: FEATURES,
         }
     }
 }
@@ -338,10 +441,36 @@ fn is_allowed(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own_uid || peer.uid() == 0)
 }
 
+/// An answer, and descriptors that go with it.
+struct Answer {
+    message: Message,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl From<Message> for Answer {
+    fn from(message: Message) -> Self {
+        Answer { message, descriptors: Vec::new() }
+    }
+}
+
+impl Answer {
+    async fn write(&self, to: &mut OwnedWriteHalf) -> Result<(), WireError> {
+        let descriptors: Vec<_> = self.descriptors.iter().map(AsFd::as_fd).collect();
+        for batch in take_over::batches(&descriptors) {
+            let socket: &UnixStream = to.as_ref();
+            socket
+                .async_io(Interest::WRITABLE, || take_over::send_descriptors(socket, batch))
+                .await
+                .map_err(WireError::Io)?;
+        }
+        wire::write(to, &self.message).await
+    }
+}
+
 /// Writes answers in the order of their requests, and events as they occur.
 async fn write_out(
     mut to: OwnedWriteHalf,
-    mut answers: mpsc::Receiver<Message>,
+    mut answers: mpsc::Receiver<Answer>,
     mut events: broadcast::Receiver<Message>,
 ) {
     loop {
@@ -352,12 +481,12 @@ async fn write_out(
                 None => return,
             },
             item = events.recv() => match item {
-                Ok(item) => item,
+                Ok(item) => item.into(),
                 // Some events were dropped. Close the connection: the controller connects again and reads the status.
                 Err(RecvError::Lagged(_) | RecvError::Closed) => return,
             },
         };
-        match tokio::time::timeout(WRITE_LIMIT, wire::write(&mut to, &message)).await {
+        match tokio::time::timeout(WRITE_LIMIT, message.write(&mut to)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) | Err(_) => return,
         }

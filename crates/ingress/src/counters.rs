@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
+use hyper::StatusCode;
+
+use crate::component_counters::ComponentCounters;
 use crate::protocol::Counters;
 
 /// Windows kept per app: the ones that a table named last.
@@ -96,6 +99,8 @@ pub(crate) enum CutKind {
 #[derive(Debug)]
 pub(crate) struct RequestRecord {
     counters: Arc<AppCounters>,
+    /// Set when the request matches a rule.
+    component: Option<Arc<ComponentCounters>>,
     started: Instant,
     finished: bool,
     /// Whether the response leaves the app's network, so that its bytes count.
@@ -108,7 +113,7 @@ impl RequestRecord {
         window.requests.fetch_add(1, Relaxed);
         counters.requests.fetch_add(1, Relaxed);
         drop(window);
-        RequestRecord { counters: Arc::clone(counters), started, finished: false, leaves: true }
+        RequestRecord { counters: Arc::clone(counters), component: None, started, finished: false, leaves: true }
     }
 
     /// A call of another component of the app.
@@ -129,9 +134,27 @@ impl RequestRecord {
         std::mem::replace(self, new).finished = true;
     }
 
+    /// Counts the response for this component, in place of an earlier one.
+    pub fn belongs_to(&mut self, component: &Arc<ComponentCounters>) {
+        self.component = Some(Arc::clone(component));
+    }
+
     /// The response head has arrived.
-    pub fn response_started(&self) {
-        self.counters.window().answered_after(self.started.elapsed());
+    pub fn response_started(&self, status: StatusCode) {
+        let after = self.started.elapsed();
+        self.counters.window().answered_after(after);
+        if let Some(component) = &self.component {
+            component.answered(status, after);
+        }
+    }
+
+    /// The ingress answers by itself. `code`: set if that is an error.
+    pub fn answered_by_ingress(&self, status: StatusCode, code: Option<&'static str>) {
+        let Some(component) = &self.component else { return };
+        component.answered(status, self.started.elapsed());
+        if let Some(code) = code {
+            component.refused(code);
+        }
     }
 
     pub fn app_error(&self) {
@@ -160,6 +183,9 @@ impl RequestRecord {
             Some(CutKind::Upload) => window.uploads_cut.fetch_add(1, Relaxed),
             None => 0,
         };
+        if let (Some(component), Some(_)) = (&self.component, cut) {
+            component.cut();
+        }
     }
 
     /// The request became an upgraded connection.
@@ -169,7 +195,13 @@ impl RequestRecord {
         window.upgraded.fetch_add(1, Relaxed);
         self.counters.upgraded.fetch_add(1, Relaxed);
         drop(window);
-        UpgradeRecord { counters: Arc::clone(&self.counters), cut: AtomicBool::new(false), leaves: self.leaves }
+        let component = self.component.take();
+        UpgradeRecord {
+            counters: Arc::clone(&self.counters),
+            component,
+            cut: AtomicBool::new(false),
+            leaves: self.leaves,
+        }
     }
 }
 
@@ -187,6 +219,7 @@ impl Drop for RequestRecord {
 #[derive(Debug)]
 pub(crate) struct UpgradeRecord {
     counters: Arc<AppCounters>,
+    component: Option<Arc<ComponentCounters>>,
     cut: AtomicBool,
     leaves: bool,
 }
@@ -196,6 +229,9 @@ impl UpgradeRecord {
     pub fn cut(&self) {
         if !self.cut.swap(true, Relaxed) {
             self.counters.window().upgraded_cut.fetch_add(1, Relaxed);
+            if let Some(component) = &self.component {
+                component.cut();
+            }
         }
     }
 
@@ -219,6 +255,7 @@ impl Drop for UpgradeRecord {
 struct Windows {
     counters: Arc<AppCounters>,
     known: VecDeque<(String, Arc<Window>)>,
+    components: BTreeMap<String, Arc<ComponentCounters>>,
 }
 
 /// All apps, oldest first, up to a limit.
@@ -230,7 +267,7 @@ pub(crate) struct CounterRegistry {
 impl CounterRegistry {
     /// The counters of the app, which count in the named window from now on.
     pub fn app(&mut self, app: &str, window: &str) -> Arc<AppCounters> {
-        let Windows { counters, known } = self.windows(app);
+        let Windows { counters, known, .. } = self.windows(app);
         if known.back().is_none_or(|(newest, _)| newest != window) {
             let before = known.iter().position(|(known, _)| known == window).and_then(|at| known.remove(at));
             let new = before.is_none();
@@ -242,6 +279,29 @@ impl CounterRegistry {
             }
         }
         Arc::clone(counters)
+    }
+
+    /// The counters of a component. `name` is empty for what matches no rule of the app.
+    pub fn component(&mut self, app: &str, name: &str) -> Arc<ComponentCounters> {
+        let components = &mut self.windows(app).components;
+        if !components.contains_key(name) {
+            components.insert(name.to_owned(), Arc::default());
+        }
+        Arc::clone(&components[name])
+    }
+
+    /// Drops the counters of components that no rule names any more. `named` are pairs of app and component.
+    pub fn drop_components(&mut self, named: &BTreeSet<(&str, &str)>) {
+        for (app, windows) in &mut self.apps {
+            windows.components.retain(|name, _| named.contains(&(app.as_str(), name.as_str())));
+        }
+    }
+
+    /// The counters of all components, with their app and name.
+    pub fn components(&self) -> impl Iterator<Item = (&str, &str, &Arc<ComponentCounters>)> {
+        self.apps.iter().flat_map(|(app, windows)| {
+            windows.components.iter().map(move |(name, counters)| (app.as_str(), name.as_str(), counters))
+        })
     }
 
     fn windows(&mut self, app: &str) -> &mut Windows {

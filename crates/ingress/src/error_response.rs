@@ -5,6 +5,7 @@ use hyper::header::{
     ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use hyper::{Response, StatusCode};
+use serde_json::json;
 
 use crate::body::ResponseBody;
 
@@ -132,6 +133,12 @@ impl ProxyError {
         }
     }
 
+    /// The code, unless the answer is what the app's rules say.
+    pub fn error_code(&self) -> Option<&'static str> {
+        let is_by_rule = matches!(self, ProxyError::Redirected { .. } | ProxyError::Preflight(_));
+        (!is_by_rule).then(|| self.code())
+    }
+
     fn message(&self) -> String {
         match self {
             ProxyError::Redirected { location, .. } => {
@@ -191,19 +198,25 @@ impl ProxyError {
         self.status().is_server_error()
     }
 
-    /// `accept`: the value of the request's `Accept` header. `error_page`: the page that browsers show if the application
-    /// cannot be reached.
-    pub fn response(self, accept: Option<&HeaderValue>, error_page: Option<&str>) -> Response<ResponseBody> {
+    /// HTML for browsers, JSON for programs that accept it, else text. `accept`: the value of the request's `Accept` header.
+    /// `error_page`: the page that browsers show if the application cannot be reached. `id`: that of the request.
+    pub fn response(
+        self,
+        accept: Option<&HeaderValue>,
+        error_page: Option<&str>,
+        id: &HeaderValue,
+    ) -> Response<ResponseBody> {
         if let ProxyError::Preflight(response) = self {
             return *response;
         }
         let status = self.status();
-        let html = accept.is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
-        let message = self.message();
+        let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let (message, id) = (self.message(), String::from_utf8_lossy(id.as_bytes()));
         let (kind, text) = match error_page.filter(|_| self.is_unreachable()) {
-            Some(url) if html => ("text/html; charset=utf-8", frame(status, url)),
-            _ if html => ("text/html; charset=utf-8", page(status, &message, self.code())),
-            _ => ("text/plain; charset=utf-8", format!("{status}: {message}\n")),
+            Some(url) if accept.contains("text/html") => ("text/html; charset=utf-8", frame(status, url)),
+            _ if accept.contains("text/html") => ("text/html; charset=utf-8", page(status, &message, self.code(), &id)),
+            _ if accepts_json(accept) => ("application/json", document(status, &message, self.code(), &id)),
+            _ => ("text/plain; charset=utf-8", format!("{status}: {message}\nRequest ID: {id}\n")),
         };
         let mut response = Response::new(ResponseBody::generated(Bytes::from(text)));
         *response.status_mut() = status;
@@ -237,13 +250,26 @@ pub(crate) fn accepted(headers: &HeaderMap) -> Option<HeaderValue> {
     headers.get(ACCEPT).cloned()
 }
 
-fn page(status: StatusCode, message: &str, code: &str) -> String {
-    let message = escape(message);
+/// Whether the `Accept` header names JSON, also in forms such as `application/problem+json`.
+fn accepts_json(accept: &str) -> bool {
+    accept.split(',').map(|range| range.split(';').next().unwrap_or_default().trim()).any(|range| {
+        range.eq_ignore_ascii_case("application/json")
+            || (range.starts_with("application/") && range.to_ascii_lowercase().ends_with("+json"))
+    })
+}
+
+fn document(status: StatusCode, message: &str, code: &str, id: &str) -> String {
+    let document = json!({ "status": status.as_u16(), "error": code, "message": message, "request_id": id });
+    format!("{document}\n")
+}
+
+fn page(status: StatusCode, message: &str, code: &str, id: &str) -> String {
+    let (message, id) = (escape(message), escape(id));
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>{status}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:15vh auto;\
          padding:0 1em;color-scheme:light dark}}small{{opacity:.6}}</style><h1>{status}</h1><p>{message}</p>\
-         <small>{code}</small></html>\n"
+         <small>{code}<br>Request ID: {id}</small></html>\n"
     )
 }
 
@@ -271,18 +297,41 @@ mod tests {
             ResponseBody::Generated(Some(text)) => String::from_utf8_lossy(&text).into_owned(),
             _ => panic!("no text"),
         };
+        let id = HeaderValue::from_static("id-1");
         let none = || ProxyError::NoInstance { component: "web".to_owned() };
         let html = HeaderValue::from_static("text/html,*/*");
         let own = Some("https://status.example/?a=1&b=\"");
-        assert!(text(none().response(Some(&html), own)).contains("src=\"https://status.example/?a=1&amp;b=&quot;\""));
-        assert!(text(none().response(None, own)).starts_with("503 Service Unavailable: Component web"));
-        assert!(text(ProxyError::NoSuchPath.response(Some(&html), own)).contains("No route"));
+        assert!(
+            text(none().response(Some(&html), own, &id)).contains("src=\"https://status.example/?a=1&amp;b=&quot;\"")
+        );
+        assert!(text(none().response(None, own, &id)).starts_with("503 Service Unavailable: Component web"));
+        assert!(text(ProxyError::NoSuchPath.response(Some(&html), own, &id)).contains("No route"));
     }
 
     #[test]
     fn a_page_names_the_component_and_escapes_it() {
         let refusal = ProxyError::NoInstance { component: "<web>".to_owned() };
         assert_eq!(refusal.status(), 503);
-        assert!(page(refusal.status(), &refusal.message(), refusal.code()).contains("&lt;web&gt;"));
+        let text = page(refusal.status(), &refusal.message(), refusal.code(), "id-1");
+        assert!(text.contains("&lt;web&gt;") && text.contains("Request ID: id-1"), "{text}");
+    }
+
+    #[test]
+    fn a_program_that_accepts_json_gets_json_and_a_browser_a_page() {
+        let id = HeaderValue::from_static("id-1");
+        for (accept, kind) in [
+            ("application/json", "application/json"),
+            ("text/plain, Application/JSON;q=0.9", "application/json"),
+            ("application/vnd.api+json", "application/json"),
+            ("text/html,application/json", "text/html; charset=utf-8"),
+            ("application/jsonp", "text/plain; charset=utf-8"),
+            ("*/*", "text/plain; charset=utf-8"),
+        ] {
+            let accept = HeaderValue::from_static(accept);
+            assert_eq!(ProxyError::NoSuchHost.response(Some(&accept), None, &id).headers()[CONTENT_TYPE], kind);
+        }
+        let text = document(StatusCode::NOT_FOUND, "No app uses this \"host\" name.", "no-such-host", "id-1");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!((value["status"].as_u64(), value["request_id"].as_str()), (Some(404), Some("id-1")));
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn for_upstream<'a>(
         let is_kept = match *name {
             HOST => false,
             CONTENT_LENGTH => has_length,
-            _ => !is_hop_by_hop(name) && !(is_outside && is_claim(name)) && !named.contains(name),
+            _ => !(is_hop_by_hop(name) || named.contains(name) || is_outside && is_claim(name)),
         };
         if !is_kept {
             continue;

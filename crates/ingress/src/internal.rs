@@ -53,7 +53,7 @@ pub(crate) struct Service {
 }
 
 /// Errors: sentences, one for each service that cannot be used.
-pub(crate) fn compile(routes: &InternalRoutes, registry: &mut Registry) -> (Vec<Service>, Vec<String>) {
+pub(crate) fn compile(app: &str, routes: &InternalRoutes, registry: &mut Registry) -> (Vec<Service>, Vec<String>) {
     let (mut services, mut refused) = (Vec::new(), Vec::new());
     for wanted in &routes.services {
         let Some(name) = host::normal(&wanted.name) else {
@@ -68,7 +68,7 @@ pub(crate) fn compile(routes: &InternalRoutes, registry: &mut Registry) -> (Vec<
             cors: None,
             target: Target::Instances { upstreams: wanted.upstreams.clone() },
         };
-        match CompiledRule::compile(&rule, registry) {
+        match CompiledRule::compile(app, &rule, registry) {
             Ok(rule) => services.push(Service { name: name.into_owned(), ports: wanted.ports.clone(), rule }),
             Err(reason) => refused.push(reason),
         }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -91,6 +91,54 @@ pub async fn ensure_running(
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+}
+
+/// Replaces the running ingress of `data_dir` by `program args…`, which takes over its sockets. No connection is refused.
+/// The replaced process finishes its open requests and ends.
+///
+/// # Errors
+/// [`LaunchError`]. The running ingress serves as before.
+pub async fn replace_running(
+    program: &Path,
+    args: &[impl AsRef<OsStr>],
+    data_dir: &Path,
+    log: &Path,
+) -> Result<ControlClient, LaunchError> {
+    let socket = socket_path(data_dir);
+    let connected = async || {
+        let control = ControlClient::connect(&socket).await.ok()?;
+        let status = control.status().await.ok()?;
+        Some((control, status.boot_id))
+    };
+    let replaced = connected().await.map(|(_, boot_id)| boot_id);
+    let mut child = spawn(program, args, log)?;
+    let started = Instant::now();
+    loop {
+        if let Some((control, boot_id)) = connected().await
+            && Some(&boot_id) != replaced.as_ref()
+        {
+            reap(Some(child));
+            return Ok(control);
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(LaunchError::Ended { status, log: log.to_owned() });
+        }
+        if started.elapsed() > START_DEADLINE {
+            // The running process goes on when it sees that the new one is gone.
+            let _ = child.kill().await;
+            return Err(LaunchError::Silent { log: log.to_owned(), cause: ClientError::Lost });
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+/// Tells program files apart: device, inode, size and time of the last change.
+///
+/// # Errors
+/// The file cannot be examined.
+pub fn program_identity(program: &Path) -> io::Result<String> {
+    let file = std::fs::metadata(program)?;
+    Ok(format!("{}:{}:{}:{}.{}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
 fn spawn(program: &Path, args: &[impl AsRef<OsStr>], log: &Path) -> Result<Child, LaunchError> {

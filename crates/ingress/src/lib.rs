@@ -7,31 +7,37 @@
 //!
 //! In reading order:
 //! - [`protocol`]: the messages between controller and ingress;
+//! - [`features`]: which tables need a newer ingress than the running one;
 //! - [`client`] and [`launch`]: the side of `boatyard serve`;
+//! - [`take_over`]: how a new process replaces the running one without a refused connection;
 //! - [`confine`]: rights that the ingress gives up first;
 //! - [`process`]: the side of `boatyard ingress`, which owns everything below;
 //! - `control_server`, `snapshot`, `routing_state`: accept a table, save it, put it in force, report drains;
 //! - `table`, `host`, `path`: find the rule for a request;
 //! - `internal`: calls between components of one app;
 //! - `redirect`, `cors`, `policy`: answers of the ingress itself, and headers that an app's rules add;
-//! - `maintenance`: periodic work on the log, the snapshot and the control socket;
+//! - `maintenance`, `log_rotation`: periodic work on the log, the snapshot and the control socket;
 //! - [`connection_limit`]: which connection is closed when there are too many;
 //! - `worker`: the threads that serve clients; `rarely`, `deadline`: what a request waits for besides its bytes;
 //! - `certificates`: which certificate a TLS connection gets, and answers to challenges of certificate authorities;
 //! - `listeners`, `proxy`, `admission`, `forwarded`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
+//! - `request_id`, `access_log`: how a request is found again, and its line in the log;
 //! - `files`: one request that the ingress answers from the files of a static site;
 //! - `upstream_http1`: HTTP/1.1 to an instance;
-//! - `upstream`, `pool`, `upstream_stream`, `counters`: open requests, idle connections, counts.
+//! - `upstream`, `pool`, `upstream_stream`, `counters`, `component_counters`: open requests, idle connections, counts.
 
 pub mod client;
 pub mod confine;
+pub mod features;
 pub mod launch;
 pub mod process;
 pub mod protocol;
 
+mod access_log;
 mod admission;
 mod body;
 mod certificates;
+mod component_counters;
 pub mod connection_limit;
 mod control_server;
 mod cors;
@@ -45,6 +51,7 @@ mod host;
 mod internal;
 mod limits;
 mod listeners;
+mod log_rotation;
 mod maintenance;
 mod path;
 mod policy;
@@ -53,9 +60,11 @@ mod proxy;
 mod rarely;
 mod redirect;
 mod refusals;
+mod request_id;
 mod routing_state;
 mod snapshot;
 mod table;
+pub mod take_over;
 mod tunnel;
 mod upload;
 mod upstream;
@@ -69,6 +78,7 @@ pub use confine::{ConfineError, confine};
 pub use launch::{LaunchError, ensure_running};
 pub use process::{IngressError, IngressOptions, run, socket_path};
 pub use protocol::*;
+pub use take_over::{Inherited, TakeOverError, take_over};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -163,6 +164,47 @@ impl Listeners {
     /// The open listeners as the controller named them, with the bound port.
     pub fn bound(&self) -> Vec<Listener> {
         self.open.iter().map(|(listener, open)| Listener { address: open.bound, kind: listener.kind }).collect()
+    }
+
+    /// Serves on a socket that another process opened. It is for calls between components if the table says so.
+    pub fn adopt(&mut self, listener: &Listener, socket: std::net::TcpListener, table: &RouteTable) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket)?;
+        match internal::listeners(table).into_iter().find(|it| it.address() == listener.address) {
+            Some(internal) => {
+                let open = self.serve(socket, listener.kind, Some(Arc::new(internal.clone())))?;
+                self.internal.insert(internal, open);
+            }
+            None => {
+                let open = self.serve(socket, listener.kind, None)?;
+                self.open.insert(listener.clone(), open);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies of the listening sockets, each as the controller named it, and of those for calls between components.
+    pub fn copies(&self) -> io::Result<Vec<(Listener, OwnedFd)>> {
+        let public = self.open.iter().map(|(listener, open)| (listener.clone(), open));
+        let internal = self
+            .internal
+            .iter()
+            .map(|(listener, open)| (Listener { address: listener.address(), kind: ListenerKind::Http }, open));
+        public.chain(internal).map(|(listener, open)| Ok((listener, open.socket.try_clone()?.into()))).collect()
+    }
+
+    /// The open listeners as the controller named them.
+    pub fn named(&self) -> Vec<Listener> {
+        self.open.keys().cloned().collect()
+    }
+
+    /// Stops accepting, and asks clients to use another connection for their next request. A connection that is closed
+    /// while its client sends a request would lose that request.
+    pub fn stop_accepting(&mut self) {
+        self.proxy.closing.store(true, Ordering::Relaxed);
+        for accepting in self.open.values().chain(self.internal.values()).flat_map(|open| &open.accepting) {
+            accepting.abort();
+        }
     }
 
     /// Closes all listeners. Open connections end after their current request.
@@ -339,6 +381,7 @@ impl Accept {
             }
             let is_https = self.kind == ListenerKind::Https;
             let Some(slot) = self.limit.acquire(peer.ip()) else {
+                self.proxy.refusals.count("connection-limit");
                 tracing::debug!(%peer, "the connection limit is reached and no connection may be evicted; closing a new one");
                 continue;
             };

@@ -1,9 +1,8 @@
 //! Periodic work of the process: bounds the log, saves the snapshot, and listens again after the data directory was
 //! replaced.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,41 +13,34 @@ use tokio::task::JoinSet;
 
 use crate::connection_limit::ConnectionLimit;
 use crate::control_server::{self, ControlServer};
+use crate::log_rotation;
 use crate::process::{self, IngressError};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Every so many rounds the log is bounded and an unsaved snapshot is written again.
 const SLOW_CHECKS_EVERY: u32 = 10;
-/// A larger log is copied to `ingress.log.1` and truncated.
+/// A larger log is rotated.
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Memory is released when the number of connections has dropped by more than this.
 const RELEASE_THRESHOLD: usize = 500;
 
-/// The control socket of this process, and the lock that reserves the data directory.
+/// The control socket of this process.
 pub(crate) struct ControlEndpoint {
     data_dir: PathBuf,
     path: PathBuf,
     /// Device and inode of the bound socket.
     socket: (u64, u64),
-    _lock: OwnedFd,
 }
 
 impl ControlEndpoint {
-    /// Takes the lock and binds the socket.
-    pub fn open(data_dir: &Path) -> Result<(Self, UnixListener), IngressError> {
-        let folder = process::prepare_directory(data_dir)?;
-        let lock = process::lock_directory(&folder, data_dir)?;
-        Self::bind(data_dir, lock)
-    }
-
-    /// Binds the socket; `lock` is held already.
-    pub fn bind(data_dir: &Path, lock: OwnedFd) -> Result<(Self, UnixListener), IngressError> {
+    /// Binds the socket. This process has the lock of the directory.
+    pub fn bind(data_dir: &Path) -> Result<(Self, UnixListener), IngressError> {
         let path = process::socket_path(data_dir);
         let failed = |cause| IngressError::Socket { path: path.clone(), cause };
         let listener = control_server::bind(&path).map_err(failed)?;
         let socket = identity(&path).map_err(failed)?;
-        Ok((Self { data_dir: data_dir.to_owned(), path, socket, _lock: lock }, listener))
+        Ok((Self { data_dir: data_dir.to_owned(), path, socket }, listener))
     }
 
     /// Whether the socket was removed or replaced, because the data directory was deleted or restored from a backup.
@@ -86,10 +78,13 @@ pub(crate) async fn run_maintenance(
         round = round.wrapping_add(1);
         peak = peak.max(clients.in_use());
         let mut endpoint = endpoint.lock().await;
+        if server.is_handing_over() {
+            continue;
+        }
         replaced_for = if endpoint.is_replaced() && endpoint.has_installation() { replaced_for + 1 } else { 0 };
         // Twice in a row, so that a restore in progress is complete.
         if replaced_for >= 2 {
-            match ControlEndpoint::open(&endpoint.data_dir) {
+            match bind_again(&server, &endpoint.data_dir) {
                 Ok((new, socket)) => {
                     tracing::warn!(socket = %new.path.display(), "the data directory was replaced; listening in the new one");
                     *endpoint = new;
@@ -110,11 +105,21 @@ pub(crate) async fn run_maintenance(
                 peak = now;
             }
             server.save_if_unsaved().await;
-            if let Err(error) = truncate_log(&endpoint.data_dir.join("ingress.log")) {
-                tracing::debug!(%error, "cannot truncate the log");
+            if let Err(error) = log_rotation::rotate_output(&endpoint.data_dir.join("ingress.log"), LOG_BYTES) {
+                tracing::debug!(%error, "cannot rotate the log");
             }
         }
     }
+}
+
+/// Binds the socket in the directory that is there now. It is the same one after a new process bound the socket and then
+/// ended. Takes the lock of another one.
+fn bind_again(server: &ControlServer, data_dir: &Path) -> Result<(ControlEndpoint, UnixListener), IngressError> {
+    let folder = process::prepare_directory(data_dir)?;
+    if !server.has_lock_of(&folder) {
+        server.set_lock(process::lock_directory(&folder, data_dir)?);
+    }
+    ControlEndpoint::bind(data_dir)
 }
 
 /// glibc keeps the memory of closed connections in fragments between blocks in use. `malloc_trim` returns whole pages
@@ -134,39 +139,4 @@ fn release_memory() {}
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     fs::symlink_metadata(path).map(|it| (it.dev(), it.ino()))
-}
-
-/// Standard output appends to the same file, so it continues at the beginning after the truncation.
-fn truncate_log(path: &Path) -> io::Result<()> {
-    match fs::metadata(path) {
-        Ok(found) if found.len() > LOG_BYTES => {}
-        _ => return Ok(()),
-    }
-    // On a full disk the copy fails and the old lines are lost, but the space is freed.
-    let kept = fs::copy(path, path.with_extension("log.1"));
-    File::options().write(true).open(path)?.set_len(0)?;
-    kept.map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::io::Write;
-
-    use super::*;
-
-    #[test]
-    fn a_large_log_is_truncated_for_its_writers_and_copied() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ingress.log");
-        let mut log = File::options().append(true).create(true).open(&path).unwrap();
-        log.write_all(b"short\n").unwrap();
-        truncate_log(&path).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "short\n");
-        log.write_all(&vec![b'x'; 9 * 1024 * 1024]).unwrap();
-        truncate_log(&path).unwrap();
-        log.write_all(b"next\n").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "next\n");
-        assert!(fs::metadata(path.with_extension("log.1")).unwrap().len() > LOG_BYTES);
-    }
 }

@@ -1,22 +1,27 @@
 //! `boatyard ingress`: one process per data directory, from loading its snapshot to its last open request.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{Pid, Resource, Rlimit};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access_log::AccessLog;
+use crate::client::{ClientError, ControlClient, IngressEvent};
 use crate::control_server::{ActiveConfig, ControlServer};
+use crate::launch;
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::maintenance::{ControlEndpoint, run_maintenance};
@@ -24,11 +29,22 @@ use crate::protocol::{Certificate, CertificateSet, RouteTable};
 use crate::proxy::Proxy;
 use crate::routing_state::RoutingState;
 use crate::snapshot::{self, LoadOutcome, Snapshot};
+use crate::take_over::{Inherited, InheritedState};
 use crate::tunnel::Tunnels;
 use crate::worker;
 
 /// How long open requests may take after SIGTERM.
 const SIGTERM_DRAIN: Duration = Duration::from_secs(30);
+/// How long the open requests of a process that this one replaced may take. Meanwhile this one serves, so it can be long: as
+/// long as an upgraded connection may be idle.
+const REPLACED_DRAIN: Duration = Duration::from_secs(3600);
+/// The same for a process of the first version. It holds the lock until it ends, so another process could not start meanwhile if
+/// this one crashed.
+const FIRST_VERSION_DRAIN: Duration = Duration::from_secs(300);
+/// After a new process has taken over, clients get this long to end kept connections by their next request.
+const LINGER: Duration = Duration::from_secs(2);
+/// How often the open requests of a replaced process are read.
+const PREDECESSOR_INTERVAL: Duration = Duration::from_millis(250);
 /// Maximum length of a unix socket path without its terminating zero (`sun_path` on Linux).
 const SOCKET_PATH_LIMIT: usize = 107;
 /// File descriptors reserved for everything except clients and their upstream connections.
@@ -36,10 +52,12 @@ const RESERVED_DESCRIPTORS: u64 = 128;
 /// And for each worker: its runtime and its copies of the listening sockets.
 const RESERVED_PER_WORKER: u64 = 16;
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct IngressOptions {
     /// The installation's data directory. The ingress uses its subdirectory `ingress`.
     pub data_dir: PathBuf,
+    /// What the ingress that this one replaces handed over.
+    pub inherited: Option<Inherited>,
 }
 
 /// Why the ingress could not start.
@@ -101,41 +119,87 @@ pub async fn run(options: IngressOptions) -> Result<(), IngressError> {
     };
     let for_workers = RESERVED_PER_WORKER * worker::count() as u64;
     let max_clients = max_clients(raise_descriptor_limit().saturating_sub(for_workers));
-    serve(&options.data_dir, Limits::default(), max_clients, stop_signal).await
+    serve_after(options.inherited, &options.data_dir, Limits::default(), max_clients, stop_signal).await
 }
 
-/// Like [`run`], without the process-wide settings. `stop_signal` completes when the ingress should stop; its value is
-/// the time for open requests.
+/// Like [`serve_after`], in place of no other process.
+#[cfg(test)]
 pub(crate) async fn serve(
     data_dir: &Path,
     limits: Limits,
     max_clients: usize,
     stop_signal: impl Future<Output = Duration>,
 ) -> Result<(), IngressError> {
+    serve_after(None, data_dir, limits, max_clients, stop_signal).await
+}
+
+/// Like [`run`], without the process-wide settings. `stop_signal` completes when the ingress should stop; its value is
+/// the time for open requests.
+pub(crate) async fn serve_after(
+    inherited: Option<Inherited>,
+    data_dir: &Path,
+    limits: Limits,
+    max_clients: usize,
+    stop_signal: impl Future<Output = Duration>,
+) -> Result<(), IngressError> {
     let folder = prepare_directory(data_dir)?;
-    let lock = lock_directory(&folder, data_dir)?;
+    let (lock, inherited) = match inherited {
+        Some(Inherited { lock, state }) => (lock, Some(state)),
+        None => (lock_directory(&folder, data_dir)?, None),
+    };
     let path = socket_path(data_dir);
     if path.as_os_str().len() > SOCKET_PATH_LIMIT {
         return Err(IngressError::SocketPath { path });
     }
-    let process = Process::new(&folder, limits, max_clients);
-    process.restore().await?;
-    let (endpoint, socket) = ControlEndpoint::bind(data_dir, lock)?;
+    let process = Process::new(&folder, lock, limits, max_clients);
+    let predecessor = match inherited {
+        Some(state) => Some(process.inherit(state).await),
+        None => {
+            process.restore().await?;
+            None
+        }
+    };
+    let (endpoint, socket) = ControlEndpoint::bind(data_dir)?;
     let endpoint = Arc::new(Mutex::new(endpoint));
+    let predecessor = match predecessor {
+        Some(predecessor) => predecessor.retire(&process.server.routing).await,
+        None => None,
+    };
     tracing::info!(data_dir = %data_dir.display(), boot = %process.server.boot_id, "ingress ready");
 
     let mut requests = process.server.shutdown.subscribe();
     let clients = process.server.config.lock().await.listeners.connection_limit();
     let control = tokio::spawn(run_maintenance(Arc::clone(&process.server), Arc::clone(&endpoint), socket, clients));
-    let drain = tokio::select! {
-        drain = stop_signal => drain,
+    tokio::pin!(stop_signal);
+    let mut signalled = false;
+    let mut drain = tokio::select! {
+        drain = &mut stop_signal => {
+            signalled = true;
+            drain
+        }
         drain = shutdown_requested(&mut requests) => drain,
     };
-    tracing::info!(drain_seconds = drain.as_secs(), "ingress is stopping");
-    process.stop(drain).await;
+    let is_retired = process.server.retired.load(SeqCst);
+    tracing::info!(drain_seconds = drain.as_secs(), is_retired, "ingress is stopping");
+    if is_retired {
+        process.server.give_up_lock();
+        process.linger().await;
+    }
+    loop {
+        let stopped = async { tokio::join!(process.stop(drain), end_of(predecessor.as_ref(), is_retired, drain)) };
+        // A process that was replaced drains for long, and may be asked to hurry.
+        tokio::select! {
+            _ = stopped => break,
+            sooner = &mut stop_signal, if !signalled => (signalled, drain) = (true, sooner),
+            sooner = next_request(&mut requests) => drain = sooner,
+        }
+    }
     control.abort();
     // The task was aborted above, so its result is always an error.
     let _ = control.await;
+    if is_retired {
+        return Ok(());
+    }
     if let Some(endpoint) = Arc::into_inner(endpoint) {
         endpoint.into_inner().close();
     }
@@ -153,6 +217,32 @@ async fn shutdown_requested(requests: &mut watch::Receiver<Option<Duration>>) ->
     }
 }
 
+/// The value of the next shutdown request.
+async fn next_request(requests: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    if requests.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    requests.borrow_and_update().unwrap_or_default()
+}
+
+/// Waits for the end of the process that this one replaced, if that still runs. `is_retired`: this one was replaced, too, so
+/// both finish in their time.
+async fn end_of(predecessor: Option<&Replaced>, is_retired: bool, drain: Duration) {
+    let Some(Replaced { client, to_kill }) = predecessor else { return };
+    let mut events = client.events();
+    if !is_retired && client.shutdown(drain).await.is_err() {
+        return;
+    }
+    let gone = async { while !matches!(events.recv().await, Ok(IngressEvent::Lost) | Err(RecvError::Closed)) {} };
+    if tokio::time::timeout(drain, gone).await.is_err()
+        && let (Some(pid), false) = (to_kill, is_retired)
+    {
+        tracing::warn!(?pid, "ending the replaced ingress, which still has open requests");
+        // It may have ended just now.
+        let _ = rustix::process::kill_process(*pid, rustix::process::Signal::KILL);
+    }
+}
+
 struct Process {
     server: Arc<ControlServer>,
     clients: TaskTracker,
@@ -160,14 +250,16 @@ struct Process {
 }
 
 impl Process {
-    fn new(folder: &Path, limits: Limits, max_clients: usize) -> Self {
+    fn new(folder: &Path, lock: OwnedFd, limits: Limits, max_clients: usize) -> Self {
         let routing = RoutingState::start();
         let (clients, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: clients.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels));
+        let access_log = AccessLog::new(folder.with_file_name("access.log"));
+        let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels, Arc::clone(&access_log)));
         let listeners = Listeners::new(proxy, max_clients, clients.clone(), cut.clone());
         let server = Arc::new(ControlServer {
             routing,
+            access_log,
             boot_id: uuid::Uuid::new_v4().to_string(),
             snapshot_path: folder.join("routes.json"),
             config: Mutex::new(ActiveConfig {
@@ -180,6 +272,10 @@ impl Process {
             in_charge: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             shutdown: watch::Sender::new(None),
+            successor: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+            program: launch::program_identity(Path::new("/proc/self/exe")).unwrap_or_default(),
+            lock: std::sync::Mutex::new(Some(lock)),
         });
         Process { server, clients, cut }
     }
@@ -200,6 +296,38 @@ impl Process {
         Ok(())
     }
 
+    /// Serves what another process handed over.
+    async fn inherit(&self, inherited: InheritedState) -> Predecessor {
+        let InheritedState { sockets, table, certificates, access_log, proxies, connection, is_first_version } =
+            inherited;
+        self.install(certificates).await;
+        self.server.access_log.set_format(access_log);
+        {
+            let mut config = self.server.config.lock().await;
+            self.server.routing.install(&table);
+            config.listeners.trust(proxies);
+            for (listener, socket) in sockets {
+                if let Err(error) = config.listeners.adopt(&listener, socket, &table) {
+                    tracing::error!(listener = %listener.address, %error, "cannot take over a listener");
+                }
+            }
+            config.wanted = config.listeners.named();
+            let wanted = config.wanted.clone();
+            // All are open. This does the rest that follows from them.
+            let _ = config.listeners.apply(&wanted).await;
+            config.listeners.apply_internal(&table).await;
+            config.table = table;
+        }
+        self.server.save().await;
+        Predecessor { connection, is_first_version }
+    }
+
+    /// Lets clients move to the new process.
+    async fn linger(&self) {
+        self.server.config.lock().await.listeners.stop_accepting();
+        tokio::time::sleep(LINGER).await;
+    }
+
     async fn install(&self, certificates: Vec<Certificate>) {
         let mut config = self.server.config.lock().await;
         let set = CertificateSet { certificates, ..CertificateSet::default() };
@@ -210,7 +338,8 @@ impl Process {
     }
 
     async fn apply(&self, snapshot: Snapshot) {
-        let Snapshot { listeners, table, proxies, format: _ } = snapshot;
+        let Snapshot { listeners, table, proxies, access_log, format: _ } = snapshot;
+        self.server.access_log.set_format(access_log);
         let mut config = self.server.config.lock().await;
         self.server.routing.install(&table);
         tracing::info!(version = table.version, "serving from the snapshot");
@@ -231,6 +360,64 @@ impl Process {
             self.clients.wait().await;
         }
     }
+}
+
+/// The process that this one replaces.
+struct Predecessor {
+    connection: std::os::unix::net::UnixStream,
+    is_first_version: bool,
+}
+
+impl Predecessor {
+    /// Tells it that this process serves, and follows its open requests until it has ended. `None`: it is gone already.
+    async fn retire(self, routing: &Arc<RoutingState>) -> Option<Replaced> {
+        let Predecessor { connection, is_first_version } = self;
+        let stream = connection.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(connection));
+        let client = match stream {
+            Ok(stream) => ControlClient::on(stream),
+            Err(error) => {
+                tracing::warn!(%error, "the connection to the replaced ingress is lost");
+                return None;
+            }
+        };
+        // Read before it stops: from then on nothing may look drained that is open there.
+        follow_once(&client, routing).await;
+        let pid = client.status().await.ok().and_then(|it| Pid::from_raw(it.pid.cast_signed()));
+        let asked = match is_first_version {
+            true => client.shutdown(FIRST_VERSION_DRAIN).await,
+            false => client.retire(REPLACED_DRAIN).await,
+        };
+        if let Err(error) = asked {
+            tracing::warn!(%error, "the replaced ingress does not answer");
+        }
+        let (followed, routing) = (client.clone(), Arc::clone(routing));
+        tokio::spawn(async move {
+            while follow_once(&followed, &routing).await {
+                tokio::time::sleep(PREDECESSOR_INTERVAL).await;
+            }
+            tracing::info!("the replaced ingress has ended");
+        });
+        Some(Replaced { client, to_kill: pid.filter(|_| is_first_version) })
+    }
+}
+
+/// A process that was replaced and finishes its open requests.
+struct Replaced {
+    client: ControlClient,
+    /// A process of the first version does not change its mind about how long it drains, and holds the lock meanwhile.
+    to_kill: Option<Pid>,
+}
+
+/// Reads the open requests of a replaced process. `false`: it has ended, and has none.
+async fn follow_once(client: &ControlClient, routing: &RoutingState) -> bool {
+    let status = client.status().await;
+    let has_ended = status.as_ref().is_err_and(|error| !matches!(error, ClientError::Late { .. }));
+    if has_ended {
+        routing.set_open_of_predecessor(BTreeMap::new());
+    } else if let Ok(status) = status {
+        routing.set_open_of_predecessor(status.open);
+    }
+    !has_ended
 }
 
 pub(crate) fn prepare_directory(data_dir: &Path) -> Result<PathBuf, IngressError> {

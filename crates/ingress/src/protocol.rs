@@ -11,9 +11,9 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// Increase it only when a message changes its meaning. The controller then replaces the running ingress, and
-/// connections are refused until the new one listens. A new field with `#[serde(default)]` needs no new number, so an
-/// upgrade keeps the running ingress.
+/// Increase it only when a message changes its meaning. A new ingress cannot take over from one of another number without
+/// refusing connections for a moment. A new field with `#[serde(default)]` needs no new number, so an
+/// upgrade keeps the running ingress until a table needs the field: see [`crate::features`].
 pub const PROTOCOL_VERSION: u32 = 2;
 
 /// The routes of all apps. Replaced as a whole.
@@ -328,6 +328,17 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+/// How the access log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccessLogFormat {
+    #[default]
+    Off,
+    /// Words separated by spaces.
+    Text,
+    Json,
+}
+
 /// Controller → ingress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -344,8 +355,16 @@ pub enum Request {
     /// Replaces all certificates. Answered by [`Message::Acknowledged`] with the version in force, once new connections
     /// get them.
     SetCertificates { certificates: CertificateSet },
+    /// Sets the format of the access log, and saves it. Answered by [`Message::Acknowledged`] with the version in force.
+    SetAccessLog { format: AccessLogFormat },
     /// Answered by [`Message::Status`].
     Status,
+    /// From a new ingress process. Answered by [`Message::HandedOver`]. From now on the ingress refuses changes, until the
+    /// connection ends.
+    HandOver,
+    /// From the process that was handed over to, once it serves: stop accepting connections, let open requests finish
+    /// within `drain_seconds`, exit. Answered by [`Message::Acknowledged`] with the version in force.
+    Retire { drain_seconds: u64 },
     /// Stop accepting connections, let open requests finish within `drain_seconds`, exit. Answered by
     /// [`Message::Acknowledged`] with the version in force.
     Shutdown { drain_seconds: u64 },
@@ -367,6 +386,16 @@ pub enum Message {
     },
     Acknowledged {
         version: u64,
+    },
+    /// Answers [`Request::HandOver`]. Descriptors come with the bytes before it: the lock of the data directory, and the
+    /// socket of each listener in this order.
+    HandedOver {
+        listeners: Vec<Listener>,
+        table: RouteTable,
+        certificates: Vec<Certificate>,
+        access_log: AccessLogFormat,
+        #[serde(default)]
+        proxies: TrustedProxies,
     },
     /// The counts of a draining upstream changed. Sent at most every 250 ms, and at once when they reach zero.
     Draining {
@@ -443,6 +472,48 @@ pub struct Status {
     /// to the client. Heads of responses and pages of the ingress are not counted.
     #[serde(default)]
     pub sent_bytes: BTreeMap<String, u64>,
+    /// Counts for metrics, by app id and component. The component of what matches no rule is empty.
+    #[serde(default)]
+    pub components: BTreeMap<String, BTreeMap<String, ComponentCounts>>,
+    /// Lines of the access log that were dropped since the process started, because the disk was too slow.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
+    /// Which program file the process runs: see [`crate::launch::program_identity`].
+    #[serde(default)]
+    pub program: String,
+    /// See [`crate::features::FEATURES`].
+    #[serde(default)]
+    pub features: u32,
+}
+
+/// Upper bounds of the buckets of [`ComponentCounts::latencies`], in microseconds: the defaults of Prometheus' clients.
+pub const LATENCY_BOUNDS_US: [u64; 11] =
+    [5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000];
+
+/// What the ingress counted for one component since a table first named it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ComponentCounts {
+    /// Responses by the class of their status, from 1xx to 5xx, including those of the ingress itself.
+    pub statuses: [u64; 5],
+    /// Responses by the time from the request head to the response head. Each response counts in the first bucket whose
+    /// bound it does not exceed. The last bucket has no bound.
+    pub latencies: [u64; LATENCY_BOUNDS_US.len() + 1],
+    pub latency_sum_us: u64,
+    /// Errors with which the ingress itself answered, by their code.
+    pub errors: BTreeMap<String, u64>,
+    /// Requests that were sent again, to another instance or on another connection.
+    pub retries: u64,
+    /// Requests and upgraded connections that a stopping instance cut off.
+    pub cut: u64,
+    /// Drains that ended without an open request.
+    pub drained: u64,
+    /// Instances that drain now.
+    pub draining: u64,
+    /// Requests that are open now.
+    pub open_requests: u64,
+    /// Upgraded connections that are open now.
+    pub open_upgraded: u64,
 }
 
 /// Open requests and upgraded connections of one upstream.

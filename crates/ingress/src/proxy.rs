@@ -12,7 +12,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -23,6 +23,7 @@ use hyper::http::uri::PathAndQuery;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
+use crate::access_log::{AccessLog, AccessLogEntry, LoggedBody};
 use crate::admission::{Admitted, RouteSearch};
 use crate::body::{ExchangeGuard, ResponseBody};
 use crate::certificates::Certificates;
@@ -40,6 +41,7 @@ use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
 use crate::protocol::{Address, TrustedProxies};
 use crate::refusals::Refusals;
+use crate::request_id::{self, REQUEST_ID};
 use crate::routing_state::RoutingState;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
@@ -54,10 +56,13 @@ pub(crate) struct Proxy {
     pub limits: Arc<Limits>,
     pub tunnels: Tunnels,
     pub refusals: Refusals,
+    pub access_log: Arc<AccessLog>,
     pub certificates: Certificates,
     pub trusted: ArcSwap<TrustedProxies>,
     /// The port of an HTTPS listener, or 0 if there is none.
     pub https_port: AtomicU16,
+    /// Connections of HTTP/1 end after their next response.
+    pub closing: AtomicBool,
 }
 
 /// The client connection that a request arrived on.
@@ -74,15 +79,17 @@ pub(crate) struct Client {
 }
 
 impl Proxy {
-    pub fn new(routing: Arc<RoutingState>, limits: Limits, tunnels: Tunnels) -> Self {
+    pub fn new(routing: Arc<RoutingState>, limits: Limits, tunnels: Tunnels, access_log: Arc<AccessLog>) -> Self {
         Proxy {
             routing,
             limits: Arc::new(limits),
             tunnels,
             refusals: Refusals::default(),
+            access_log,
             certificates: Certificates::default(),
             trusted: ArcSwap::default(),
             https_port: AtomicU16::new(0),
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -90,15 +97,30 @@ impl Proxy {
     pub async fn respond(
         &self,
         client: &Client,
-        request: Request<Incoming>,
-    ) -> Result<Response<ResponseBody>, Infallible> {
-        let accept = accepted(request.headers());
+        mut request: Request<Incoming>,
+    ) -> Result<Response<LoggedBody<ResponseBody>>, Infallible> {
+        let id = request_id::ensure(request.headers_mut());
+        let request_line = (request.method(), request.uri(), request.version());
+        let mut entry =
+            AccessLogEntry::begin(&self.access_log, (&id, &client.origin.address), request_line, request.headers());
+        let (accept, is_http1) = (accepted(request.headers()), request.version() < Version::HTTP_2);
         let mut error_page = None;
-        let response = self.try_respond(client, request, &mut error_page).await;
-        Ok(response.unwrap_or_else(|error| {
-            tracing::debug!(code = error.code(), "request answered by the ingress");
-            error.response(accept.as_ref(), error_page.as_deref())
-        }))
+        let response = self.try_respond(client, request, &mut error_page, entry.as_deref_mut()).await;
+        let mut response = response.unwrap_or_else(|error| {
+            tracing::debug!(code = error.code(), request = ?id, "request answered by the ingress");
+            if let Some(entry) = &mut entry {
+                entry.refused(error.code());
+            }
+            error.response(accept.as_ref(), error_page.as_deref(), &id)
+        });
+        response.headers_mut().entry(REQUEST_ID).or_insert(id);
+        if is_http1 && self.closing.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(entry) = &mut entry {
+            entry.answered(response.status());
+        }
+        Ok(response.map(|body| LoggedBody { body, entry }))
     }
 
     /// `error_page`: set to the page that the app wants browsers to show if it cannot be reached.
@@ -107,6 +129,7 @@ impl Proxy {
         client: &Client,
         mut request: Request<Incoming>,
         error_page: &mut Option<Arc<str>>,
+        entry: Option<&mut AccessLogEntry>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let started = Instant::now();
         let uri = request.uri().clone();
@@ -133,6 +156,10 @@ impl Proxy {
             None => Cow::Borrowed(&client.origin),
             Some(trusted) => Cow::Owned(forwarded::origin(&client.origin, request.headers(), trusted)),
         };
+        let mut entry = entry;
+        if let Some(entry) = &mut entry {
+            entry.came_from(&origin.address);
+        }
         let https = if client.internal.is_none() { self.https_port_for(&origin, &host) } else { None };
         let table = self.routing.table();
         if table.has_files
@@ -142,7 +169,7 @@ impl Proxy {
         {
             drop(table);
             client.socket.set_body_unread(!request.body().is_end_stream());
-            return files::respond(found, &request, started, cors.as_ref()).await;
+            return files::respond(found, &request, started, cors.as_ref(), entry).await;
         }
         drop(table);
 
@@ -187,6 +214,8 @@ impl Proxy {
             tried: Vec::new(),
             record: None,
             cut: None,
+            was_admitted: false,
+            entry,
         };
         let result = self.send(&mut search, outgoing).await;
         *error_page = search.error_page.take();
@@ -324,7 +353,7 @@ impl Proxy {
         record: RequestRecord,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let Received { answer: Answer { mut head, body }, admitted } = received;
-        record.response_started();
+        record.response_started(head.status);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let instance = body.into_upgraded().filter(|_| head.offers_websocket);
             let (Some(client_side), Some(instance)) = (upgrade, instance) else {
@@ -491,6 +520,7 @@ fn for_socket(admitted: &Admitted, error: ProxyError) -> ProxyError {
 }
 
 fn count_error(record: &mut RequestRecord, error: &ProxyError, cut: Option<CutKind>) {
+    record.answered_by_ingress(error.status(), error.error_code());
     match error {
         // The client disconnected; the record counts that when it is dropped.
         ProxyError::BrokenUpload => {}

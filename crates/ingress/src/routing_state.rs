@@ -8,9 +8,10 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio::time::Instant;
 
+use crate::component_counters::ComponentCounters;
 use crate::counters::{AppCounters, CounterRegistry};
 use crate::files::{self, OpenSites};
-use crate::protocol::{Address, AppRoutes, Counters, Message, Open, RouteTable};
+use crate::protocol::{Address, AppRoutes, ComponentCounts, Counters, Message, Open, RouteTable};
 use crate::table::Table;
 use crate::upstream::Upstream;
 
@@ -25,13 +26,16 @@ pub(crate) struct RoutingState {
     table: ArcSwap<Table>,
     version: watch::Sender<u64>,
     events: broadcast::Sender<Message>,
+    /// What is still open in the process that this one replaced, by upstream id.
+    of_predecessor: Mutex<BTreeMap<String, Open>>,
     registry: Mutex<Registry>,
 }
 
 /// The live objects behind the names in tables. They outlive tables.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    upstreams: HashMap<(String, Address), Arc<Upstream>>,
+    /// With the counters of their components.
+    upstreams: HashMap<(String, Address), (Arc<Upstream>, Arc<ComponentCounters>)>,
     counters: CounterRegistry,
     /// The files of the static sites in the table.
     pub sites: OpenSites,
@@ -43,10 +47,19 @@ impl Registry {
         self.counters.app(app, window)
     }
 
-    pub fn upstream(&mut self, wanted: &crate::protocol::Upstream) -> Arc<Upstream> {
+    pub fn component(&mut self, app: &str, name: &str) -> Arc<ComponentCounters> {
+        self.counters.component(app, name)
+    }
+
+    pub fn upstream(
+        &mut self,
+        wanted: &crate::protocol::Upstream,
+        component: &Arc<ComponentCounters>,
+    ) -> Arc<Upstream> {
         let ended = &self.ended;
         let entry = self.upstreams.entry((wanted.id.clone(), wanted.address.clone()));
-        Arc::clone(entry.or_insert_with(|| Arc::new(Upstream::new(wanted, Arc::clone(ended)))))
+        let new = || (Arc::new(Upstream::new(wanted, Arc::clone(ended))), Arc::clone(component));
+        Arc::clone(&entry.or_insert_with(new).0)
     }
 }
 
@@ -64,6 +77,7 @@ impl RoutingState {
             table: ArcSwap::default(),
             version: watch::Sender::new(0),
             events: broadcast::Sender::new(EVENT_BUFFER),
+            of_predecessor: Mutex::default(),
             registry: Mutex::new(registry),
         });
         tokio::spawn(report_drains(Arc::downgrade(&routing), ended));
@@ -104,14 +118,15 @@ impl RoutingState {
         let routed = upstreams_of(wanted);
         let apps: BTreeSet<&str> = wanted.apps.iter().map(|app| app.app.as_str()).collect();
         registry.counters.drop_unrouted(&apps);
-        for (key, upstream) in &registry.upstreams {
+        registry.counters.drop_components(&components_of(wanted));
+        for (key, (upstream, _)) in &registry.upstreams {
             if upstream.is_draining() && routed.contains(&(key.0.as_str(), &key.1)) {
                 upstream.route();
             }
         }
         // Table before flags: a request that a draining upstream turns away finds the new table.
         self.table.store(Arc::new(table));
-        for (key, upstream) in &registry.upstreams {
+        for (key, (upstream, _)) in &registry.upstreams {
             if !upstream.is_draining() && !routed.contains(&(key.0.as_str(), &key.1)) {
                 upstream.drain();
             }
@@ -121,8 +136,8 @@ impl RoutingState {
 
     /// Open requests by upstream id. Upstreams without open requests are absent.
     pub fn open(&self) -> BTreeMap<String, Open> {
-        let mut open: BTreeMap<String, Open> = BTreeMap::new();
-        for upstream in self.registry().upstreams.values() {
+        let mut open = self.of_predecessor().clone();
+        for (upstream, _) in self.registry().upstreams.values() {
             let now = upstream.open();
             if now != Open::default() {
                 let sum = open.entry(upstream.id.clone()).or_default();
@@ -133,8 +148,49 @@ impl RoutingState {
         open
     }
 
+    /// Updates what is still open in the process that this one replaced. Its upstreams are drained only when nothing of them
+    /// is open there either.
+    pub fn set_open_of_predecessor(&self, now: BTreeMap<String, Open>) {
+        let before = std::mem::replace(&mut *self.of_predecessor(), now.clone());
+        if before == now {
+            return;
+        }
+        let (known, ended) = {
+            let registry = self.registry();
+            let known: BTreeSet<String> = registry.upstreams.keys().map(|(id, _)| id.clone()).collect();
+            (known, Arc::clone(&registry.ended))
+        };
+        ended.notify_one();
+        // Upstreams that this process never had in a table.
+        for upstream in before.keys().chain(now.keys()).filter(|id| !known.contains(*id)) {
+            let open = now.get(upstream).copied().unwrap_or_default();
+            let _ = self.events.send(Message::Draining { upstream: upstream.clone(), open });
+        }
+    }
+
+    fn of_predecessor(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
+        self.of_predecessor.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn counters(&self) -> BTreeMap<String, BTreeMap<String, Counters>> {
         self.registry().counters.read()
+    }
+
+    /// Counts for metrics, by app id and component.
+    pub fn components(&self) -> BTreeMap<String, BTreeMap<String, ComponentCounts>> {
+        let registry = self.registry();
+        let mut all: BTreeMap<String, BTreeMap<String, ComponentCounts>> = BTreeMap::new();
+        for (app, name, counters) in registry.counters.components() {
+            let mut counts = counters.read();
+            for (upstream, _) in registry.upstreams.values().filter(|(_, of)| Arc::ptr_eq(of, counters)) {
+                let open = upstream.open();
+                counts.open_requests += open.requests;
+                counts.open_upgraded += open.upgraded;
+                counts.draining += u64::from(upstream.is_draining());
+            }
+            all.entry(app.to_owned()).or_default().insert(name.to_owned(), counts);
+        }
+        all
     }
 
     /// Bytes sent to clients, by app id.
@@ -149,13 +205,24 @@ impl RoutingState {
 
     /// Draining upstreams and their counts. Those at zero are removed, so this is their last report.
     fn draining(&self) -> Vec<(String, Address, Open)> {
+        let elsewhere = self.of_predecessor().clone();
         let mut registry = self.registry();
-        let draining = registry.upstreams.values().filter(|upstream| upstream.is_draining());
+        let draining = registry.upstreams.values().filter(|(upstream, _)| upstream.is_draining());
         let counts: Vec<_> =
-            draining.map(|upstream| (upstream.id.clone(), upstream.address.clone(), upstream.open())).collect();
+            draining.map(|(upstream, _)| (upstream.id.clone(), upstream.address.clone(), upstream.open())).collect();
+        let counts: Vec<_> = counts
+            .into_iter()
+            .map(|(id, address, open)| {
+                let other = elsewhere.get(&id).copied().unwrap_or_default();
+                let open = Open { requests: open.requests + other.requests, upgraded: open.upgraded + other.upgraded };
+                (id, address, open)
+            })
+            .collect();
         for (id, address, open) in &counts {
-            if *open == Open::default() {
-                registry.upstreams.remove(&(id.clone(), address.clone()));
+            if *open == Open::default()
+                && let Some((_, component)) = registry.upstreams.remove(&(id.clone(), address.clone()))
+            {
+                component.drained();
             }
         }
         counts
@@ -165,6 +232,16 @@ impl RoutingState {
 fn upstreams_of(table: &RouteTable) -> BTreeSet<(&str, &Address)> {
     let upstreams = table.apps.iter().flat_map(AppRoutes::upstreams);
     upstreams.map(|upstream| (upstream.id.as_str(), &upstream.address)).collect()
+}
+
+/// Pairs of app and component. Every app has a component without a name.
+fn components_of(table: &RouteTable) -> BTreeSet<(&str, &str)> {
+    fn of_app(app: &AppRoutes) -> Vec<(&str, &str)> {
+        let services = app.internal.iter().flat_map(|it| &it.services).map(|it| it.name.as_str());
+        let components = app.rules.iter().map(|rule| rule.component.as_str()).chain(services).chain([""]);
+        components.map(|component| (app.app.as_str(), component)).collect()
+    }
+    table.apps.iter().flat_map(of_app).collect()
 }
 
 /// Reports the counts of draining upstreams as they change: at most every 250 ms each, and at once when they reach

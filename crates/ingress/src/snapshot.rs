@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Certificate, Listener, RouteTable, TrustedProxies};
+use crate::protocol::{AccessLogFormat, Certificate, Listener, RouteTable, TrustedProxies};
 
 /// Increase it when older programs can no longer read the file.
 const FORMAT: u32 = 1;
@@ -22,12 +22,15 @@ pub(crate) struct Snapshot {
     pub listeners: Vec<Listener>,
     pub table: RouteTable,
     #[serde(default)]
+    pub access_log: AccessLogFormat,
+    #[serde(default)]
     pub proxies: TrustedProxies,
 }
 
 impl Snapshot {
     pub fn new(listeners: Vec<Listener>, table: RouteTable) -> Self {
-        Snapshot { format: FORMAT, listeners, table, proxies: TrustedProxies::default() }
+        let (access_log, proxies) = (AccessLogFormat::default(), TrustedProxies::default());
+        Snapshot { format: FORMAT, listeners, table, access_log, proxies }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 
+use crate::component_counters::ComponentCounters;
 use crate::cors::Cors;
 use crate::counters::AppCounters;
 use crate::files::Site;
@@ -36,6 +37,8 @@ pub(crate) struct Table {
 pub(crate) struct App {
     pub id: String,
     pub counters: Arc<AppCounters>,
+    /// Counts requests that match no rule.
+    pub unmatched: Arc<ComponentCounters>,
     pub rules: Vec<CompiledRule>,
     pub policy: CompiledPolicy,
     /// What the app's containers call.
@@ -48,6 +51,7 @@ pub(crate) struct CompiledRule {
     matcher: Matcher,
     rewrite: Rewrite,
     pub component: String,
+    pub counters: Arc<ComponentCounters>,
     /// If present, the rule has no upstreams.
     pub redirect: Option<CompiledRedirect>,
     pub cors: Option<Cors>,
@@ -152,10 +156,11 @@ fn owners<'a>(wanted: &'a RouteTable, before: &Table) -> HashMap<String, &'a str
 impl App {
     fn compile(routes: &AppRoutes, registry: &mut Registry, refused: &mut Vec<RouteRefused>) -> Self {
         let counters = registry.app_counters(&routes.app, &routes.window);
+        let unmatched = registry.component(&routes.app, "");
         let mut refuse = |reason| refused.push(RouteRefused { app: routes.app.clone(), host: None, reason });
         let mut rules = Vec::new();
         for rule in &routes.rules {
-            match CompiledRule::compile(rule, registry) {
+            match CompiledRule::compile(&routes.app, rule, registry) {
                 Ok(compiled) => rules.push(compiled),
                 Err(reason) => refuse(reason),
             }
@@ -163,9 +168,9 @@ impl App {
         let (policy, unusable) = CompiledPolicy::compile(&routes.policy);
         unusable.into_iter().for_each(&mut refuse);
         let (services, unusable) =
-            routes.internal.as_ref().map(|it| internal::compile(it, registry)).unwrap_or_default();
+            routes.internal.as_ref().map(|it| internal::compile(&routes.app, it, registry)).unwrap_or_default();
         unusable.into_iter().for_each(refuse);
-        App { id: routes.app.clone(), counters, rules, policy, services }
+        App { id: routes.app.clone(), counters, unmatched, rules, policy, services }
     }
 
     /// `host` must be in normal form.
@@ -187,7 +192,7 @@ impl App {
 
 impl CompiledRule {
     /// Errors: a sentence that says why the rule cannot be used.
-    pub fn compile(rule: &Rule, registry: &mut Registry) -> Result<Self, String> {
+    pub fn compile(app: &str, rule: &Rule, registry: &mut Registry) -> Result<Self, String> {
         let (PathMatch::Prefix(path) | PathMatch::Exact(path)) = &rule.path;
         if !path.starts_with('/') {
             return Err(format!("route {path:?} does not start with a slash"));
@@ -209,14 +214,16 @@ impl CompiledRule {
             }
             PathMatch::Exact(path) => Matcher::Exact { segments: path.matches('/').count(), path: path.clone() },
         };
+        let counters = registry.component(app, &rule.component);
         Ok(CompiledRule {
             authority: rule.authority.clone(),
             matcher,
             rewrite: rule.rewrite.clone(),
             component: rule.component.clone(),
+            counters: Arc::clone(&counters),
             redirect,
             cors: rule.cors.as_ref().map(Cors::compile).transpose().map_err(of_route)?,
-            upstreams: rule.upstreams().iter().map(|wanted| registry.upstream(wanted)).collect(),
+            upstreams: rule.upstreams().iter().map(|wanted| registry.upstream(wanted, &counters)).collect(),
             files: match &rule.target {
                 Target::Files { files } => Some(Site::new(files, &registry.sites)),
                 Target::Instances { .. } | Target::Redirect { .. } | Target::Unknown(_) => None,

@@ -1,8 +1,10 @@
-//! Health and bandwidth of apps.
+//! Health and bandwidth of apps, and metrics for Prometheus.
 
 use std::time::SystemTime;
 
 use axum::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use controller::view::ComponentHealthView;
 use rollout::ids::AppId;
@@ -13,9 +15,17 @@ use web::{Access, HttpError, PathParams};
 use super::JsonResult;
 use crate::body::RequestBody;
 use crate::query::QueryParams;
+use crate::render;
 
 /// As many as App Platform allows in one request.
 const MAX_APPS: usize = 100;
+
+/// Everything that is counted, for Prometheus.
+pub(super) async fn prometheus(access: Access) -> Result<impl IntoResponse, HttpError> {
+    let (view, certificates) = (access.control.metrics().await?, access.control.certificates().await?);
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    Ok((kind, render::metrics(&view, &certificates)))
+}
 
 pub(super) async fn health(access: Access, PathParams(app): PathParams<String>) -> JsonResult {
     let view = access.app(&app).await?;

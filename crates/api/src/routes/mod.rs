@@ -56,6 +56,9 @@ fn route(method: &'static str, path: &'static str, needs: Needs, handler: Method
 /// The path that clients poll while they wait for a deployment.
 pub(crate) const DEPLOYMENT: &str = "/v2/apps/{app}/deployments/{deployment}";
 
+/// The path that Prometheus reads.
+pub(crate) const METRICS: &str = "/metrics";
+
 /// The path that creates links to sign in to the panel. Every token may use it, for itself.
 pub(crate) const PANEL_LINKS: &str = "/v2/boatyard/panel-links";
 
@@ -145,6 +148,7 @@ pub(crate) fn table() -> Vec<Route> {
         route("GET", "/v2/projects", Needs::Nothing, get(projects::list)),
         route("GET", "/v2/projects/{project}", Needs::Nothing, get(projects::get)),
         route("GET", "/v2/projects/{project}/resources", Needs::ReadLimited, get(projects::resources)),
+        route("GET", METRICS, Needs::Read, get(metrics::prometheus)),
         route("GET", "/v2/account", Needs::Nothing, get(account::account)),
         route("GET", "/v1/oauth/token/info", Needs::Nothing, get(account::token_info)),
         route("GET", "/v2/boatyard/apps/{app}/status", Needs::Read, get(boatyard::status)),

@@ -22,6 +22,22 @@ async fn health_has_one_entry_for_each_component() {
 }
 
 #[tokio::test]
+async fn metrics_are_text_for_prometheus_and_need_a_token_for_all_apps() {
+    let server = Server::start().await;
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "boatyard_ingress_up 0",
+        r#"boatyard_deployments_total{app="shop",result="active"} 2"#,
+        r#"boatyard_restarts_total{app="shop",component="web"} 1"#,
+        r#"boatyard_certificate_expiry_timestamp_seconds{name="shop.example.com"} 0"#,
+    ] {
+        assert!(answer.text.lines().any(|it| it == line), "{line} in\n{}", answer.text);
+    }
+    assert_eq!(server.send_as("wrong", "GET", "/metrics", "").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn bandwidth_is_a_string_and_belongs_to_one_day() {
     let server = Server::start().await;
     let usage = json!({

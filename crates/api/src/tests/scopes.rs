@@ -5,7 +5,7 @@ use web::Needs;
 use super::access::filled;
 use super::client::Server;
 use super::fake_control::TOKEN;
-use crate::routes::{PANEL_LINKS, Route, table};
+use crate::routes::{METRICS, PANEL_LINKS, Route, table};
 
 /// A kind of token.
 #[derive(Clone, Copy, PartialEq)]
@@ -107,7 +107,7 @@ fn the_needs_of_a_route_fit_its_method_and_path() {
     for Route { method, path, needs, .. } in table() {
         let is_read = method == "GET";
         let fits = match needs {
-            Needs::Read => path.contains("{app}") && (is_read || harmless_posts.contains(&path)),
+            Needs::Read => (path.contains("{app}") || path == METRICS) && (is_read || harmless_posts.contains(&path)),
             Needs::Nothing | Needs::ReadLimited => {
                 !path.contains("{app}") && (is_read || harmless_posts.contains(&path))
             }

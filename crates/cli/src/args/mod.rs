@@ -21,6 +21,7 @@ use anyhow::Context;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use controller::config::AccessLogFormat;
 use controller::{AcmeChallenge, NetworkPool, Reach, ReachChoice, SpecialNetwork};
 use ipnet::IpNet;
 
@@ -172,7 +173,11 @@ pub enum Command {
     /// Run the controller and the API, and start the ingress if it is not running
     Serve(Box<Serve>),
     /// Run the ingress. `serve` starts it, and it keeps running after `serve` exits
-    Ingress,
+    Ingress {
+        /// Take over the sockets of the running ingress, which finishes its open requests and exits. No connection is refused
+        #[arg(long)]
+        replace: bool,
+    },
     /// Stop the ingress, and with --apps also all apps. Records and volumes are kept
     Down(Down),
     /// Remove everything that Boatyard created in the engine and on disk
@@ -285,6 +290,9 @@ pub struct Serve {
     /// Address for the traffic of apps by HTTPS [default: none]
     #[arg(long, value_name = "ADDR", env = "BOATYARD_HTTPS")]
     pub https: Option<SocketAddr>,
+    /// Write a line for each request to access.log in the data directory: off, text or json
+    #[arg(long, value_name = "FORMAT", default_value = "off", env = "BOATYARD_ACCESS_LOG")]
+    pub access_log: AccessLog,
     /// Network of a proxy in front of --http or --https, such as 10.1.0.0/16 or 127.0.0.1, whose X-Forwarded-For, -Proto,
     /// -Host and -Port headers are believed; can be repeated [default: none, and apps see the proxy as the client]
     #[arg(long, value_name = "CIDR", value_parser = network)]
@@ -419,6 +427,24 @@ impl OutputFormat {
             OutputFormat::Text => None,
             OutputFormat::Json => Some(format!("{value:#}\n")),
             OutputFormat::Yaml => Some(serde_yaml::to_string(value).expect("every JSON value can be written as YAML")),
+        }
+    }
+}
+
+/// The value of `serve --access-log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AccessLog {
+    Off,
+    Text,
+    Json,
+}
+
+impl From<AccessLog> for AccessLogFormat {
+    fn from(chosen: AccessLog) -> Self {
+        match chosen {
+            AccessLog::Off => AccessLogFormat::Off,
+            AccessLog::Text => AccessLogFormat::Text,
+            AccessLog::Json => AccessLogFormat::Json,
         }
     }
 }

@@ -77,6 +77,7 @@ use crate::fence::Fence;
 use crate::image_builder::ImageBuilder;
 use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
+use crate::metrics::EventCounts;
 use crate::names::Names;
 use crate::ports::PublishedPorts;
 use crate::probe::HealthChecker;
@@ -113,6 +114,7 @@ pub(crate) struct Shared {
     pub bandwidth: Bandwidth,
     pub traffic: TrafficHistory,
     pub usage: UsageHistory,
+    pub events: EventCounts,
     /// Probes the health of instances and databases.
     pub health_checker: Arc<dyn HealthChecker>,
     /// How this host connects to new instances and to databases.

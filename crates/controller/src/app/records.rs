@@ -57,6 +57,7 @@ impl Records {
         self.newly_routed.clear();
         let ends = |it: &Change| matches!(it, Change::Deployment(deployment) if deployment.stage.is_ended());
         let deployment_ended = changes.iter().any(ends);
+        self.shared.events.count(&self.state, &changes);
         for change in changes {
             if let Change::ForgetInstance(name) = &change {
                 self.shared.ports.free(name);

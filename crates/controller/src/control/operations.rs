@@ -21,10 +21,10 @@ use crate::unknown::{self, UnknownApp, UnknownList};
 use crate::view::{
     AlertView, AppView, AuditEntry, Caller, CertificateView, ComponentHealthView, CreatedSession, CreatedToken,
     CreatedWebhook, DatabaseConnectionView, DeployOptions, DeploymentView, HostKeyView, HostView, InstanceTransition,
-    InstanceUsage, InstanceView, JobInvocationView, LogRequest, NewSourceLogin, NewToken, NewWebhook, Page, PageQuery,
-    Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView, SlackWebhook,
-    SourceHeadView, SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer, WebhookRequest,
-    WebhookView,
+    InstanceUsage, InstanceView, JobInvocationView, LogRequest, MetricsView, NewSourceLogin, NewToken, NewWebhook,
+    Page, PageQuery, Preview, RegistryLogin, RegistryLoginView, RollbackCheck, RollbackOptions, SessionView,
+    SlackWebhook, SourceHeadView, SourceLoginView, TokenView, TrafficSample, UpdateOptions, WebhookAnswer,
+    WebhookRequest, WebhookView,
 };
 
 /// How long `down` waits for open requests: as long as a draining instance waits.
@@ -237,6 +237,10 @@ impl Control for Controller {
 
     fn recent_requests(&self, apps: &[AppId]) -> Vec<u64> {
         self.0.shared.traffic.recent_requests(apps)
+    }
+
+    async fn metrics(&self) -> Result<MetricsView, ControlError> {
+        self.read_metrics().await
     }
 
     async fn host(&self) -> HostView {

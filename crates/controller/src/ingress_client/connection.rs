@@ -1,5 +1,6 @@
 //! Connecting to an ingress: a separate process, or an ingress in memory in the tests of this crate.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,15 +8,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use ingress::client::{ClientError, ControlClient, IngressEvent};
-use ingress::protocol::{CertificateSet, Listener, ListenerKind, PROTOCOL_VERSION, RouteTable, Status, TrustedProxies};
+use ingress::launch::{ensure_running, program_identity, replace_running};
+use ingress::protocol::{
+    AccessLogFormat, CertificateSet, Listener, ListenerKind, PROTOCOL_VERSION, RouteTable, Status, TrustedProxies,
+};
 use tokio::sync::broadcast;
-use tracing::info;
+use tracing::{info, warn};
 
 /// Opens connections to an ingress.
 #[async_trait]
 pub(crate) trait IngressConnector: Send + Sync {
     /// Connects to an ingress that listens on its address. Errors: a sentence.
     async fn open(&self) -> Result<Opened, String>;
+    /// Replaces the running ingress by one of this version, and connects to it. Errors: a sentence.
+    async fn replace(&self) -> Result<Opened, String>;
 }
 
 /// A connection that is in charge of the ingress.
@@ -23,9 +29,11 @@ pub(crate) struct Opened {
     pub connection: Arc<dyn IngressConnection>,
     /// The table that was in force when the connection was opened.
     pub table: RouteTable,
+    /// What the ingress can do: see [`ingress::features`].
+    pub features: u32,
 }
 
-/// Why the ingress did not accept a table. Both variants hold a sentence.
+/// Why the ingress did not accept a table. A text is a sentence.
 #[derive(Debug, Clone)]
 pub(crate) enum Unsent {
     /// The ingress does not answer: connect again.
@@ -33,12 +41,15 @@ pub(crate) enum Unsent {
     /// The ingress answered and refused: another connection is in charge, or the table is not valid. A new hello shows
     /// which table the ingress has.
     Refused(String),
+    /// The table needs a newer ingress, so it was not sent.
+    Outdated,
 }
 
 impl Unsent {
     pub fn why(self) -> String {
         match self {
             Unsent::Gone(why) | Unsent::Refused(why) => why,
+            Unsent::Outdated => "the running ingress is of an older version and is being replaced; try again".into(),
         }
     }
 }
@@ -73,6 +84,7 @@ pub(crate) struct IngressProcess {
     pub data_dir: PathBuf,
     pub http: SocketAddr,
     pub https: Option<SocketAddr>,
+    pub access_log: AccessLogFormat,
     pub proxies: TrustedProxies,
 }
 
@@ -82,7 +94,7 @@ impl IngressConnector for IngressProcess {
     async fn open(&self) -> Result<Opened, String> {
         let mut tries = 1;
         loop {
-            match self.try_open().await {
+            match self.try_open(false).await {
                 // The other process may be an ingress of this data directory that is about to listen in it again: see
                 // `ingress::maintenance`.
                 Err(Closed::Taken(_)) if tries < TRIES => tokio::time::sleep(BETWEEN_TRIES).await,
@@ -90,6 +102,10 @@ impl IngressConnector for IngressProcess {
             }
             tries += 1;
         }
+    }
+
+    async fn replace(&self) -> Result<Opened, String> {
+        self.try_open(true).await.map_err(|(Closed::Taken(why) | Closed::Other(why))| why)
     }
 }
 
@@ -111,38 +127,44 @@ impl From<String> for Closed {
 }
 
 impl IngressProcess {
-    async fn try_open(&self) -> Result<Opened, Closed> {
-        let args = ["ingress".into(), "--data-dir".into(), self.data_dir.clone().into_os_string()];
-        let log = self.data_dir.join("ingress.log");
-        let running = || async {
-            let launched = ingress::launch::ensure_running(&self.program, &args, &self.data_dir, &log).await;
-            launched.map_err(|error| error.to_string())
-        };
+    /// `replace`: not with the process that runs now.
+    async fn try_open(&self, replace: bool) -> Result<Opened, Closed> {
         let http = Listener { address: self.http, kind: ListenerKind::Http };
         let https = self.https.map(|address| Listener { address, kind: ListenerKind::Https });
         let listeners: Vec<Listener> = [http.clone()].into_iter().chain(https).collect();
-        let mut control = running().await?;
         let hello = async |control: &ControlClient| control.hello_behind(listeners.clone(), self.proxies.clone()).await;
+        let mut control = self.running().await?;
         let mut answer = hello(&control).await;
         if self.https.is_some() && matches!(answer, Err(ClientError::Refused { .. })) {
             // An ingress that is older than HTTPS does not understand the listener. This hello takes charge of it.
-            control.hello(vec![http]).await.map_err(|error| error.to_string())?;
+            control.hello(vec![http.clone()]).await.map_err(|error| error.to_string())?;
             answer = Err(ClientError::ProtocolMismatch { protocol: PROTOCOL_VERSION });
         }
-        if answer.as_ref().is_ok_and(|welcome| welcome.status.proxies != self.proxies) {
-            // An ingress that is older than this setting ignores it.
-            answer = Err(ClientError::ProtocolMismatch { protocol: PROTOCOL_VERSION });
-        }
-        if let Err(ClientError::ProtocolMismatch { protocol }) = answer {
-            info!(protocol, "the running ingress has another version; replacing it");
-            // The hello took charge although the versions differ.
-            control.shutdown_and_wait(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
-            control = running().await?;
+        let is_outdated = match &answer {
+            // An older ingress would write no access log, and ignores proxies.
+            Ok(welcome) => {
+                self.access_log != AccessLogFormat::Off && welcome.status.features == 0
+                    || welcome.status.proxies != self.proxies
+            }
+            Err(error) => matches!(error, ClientError::ProtocolMismatch { .. }),
+        };
+        let own = program_identity(&self.program).ok();
+        let is_other_program =
+            matches!(&answer, Ok(it) if it.status.features > 0 && Some(&it.status.program) != own.as_ref());
+        let is_needed = replace || is_outdated;
+        if (is_needed || is_other_program)
+            && let Some(new) = self.replacement(is_needed, http).await?
+        {
+            control = new;
             answer = hello(&control).await;
         }
         let welcome = answer.map_err(|error| error.to_string())?;
+        if welcome.status.features > 0 {
+            control.set_access_log(self.access_log).await.map_err(|error| error.to_string())?;
+        }
         let Some(refused) = welcome.refused.first() else {
-            return Ok(Opened { connection: Arc::new(control), table: welcome.table });
+            let (table, features) = (welcome.table, welcome.status.features);
+            return Ok(Opened { connection: Arc::new(control), table, features });
         };
         let (address, reason) = (refused.listener.address, &refused.reason);
         let option = match refused.listener.kind {
@@ -158,6 +180,44 @@ impl IngressProcess {
         // The ingress listens nowhere, so nothing depends on it: stop it instead of leaving it behind.
         drop(control.shutdown_and_wait(Duration::ZERO).await);
         Err(Closed::Taken(sentence("")))
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        vec!["ingress".into(), "--data-dir".into(), self.data_dir.clone().into_os_string()]
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data_dir.join("ingress.log")
+    }
+
+    /// Connects to the running ingress, or starts one.
+    async fn running(&self) -> Result<ControlClient, String> {
+        let launched = ensure_running(&self.program, &self.arguments(), &self.data_dir, &self.log()).await;
+        launched.map_err(|error| error.to_string())
+    }
+
+    /// A new process in place of the running one. `None`: the running one cannot hand over, and goes on because a new one is
+    /// not needed.
+    async fn replacement(&self, is_needed: bool, http: Listener) -> Result<Option<ControlClient>, String> {
+        let mut arguments = self.arguments();
+        arguments.push("--replace".into());
+        let error = match replace_running(&self.program, &arguments, &self.data_dir, &self.log()).await {
+            Ok(new) => {
+                info!("a new ingress process took over from one of another version");
+                return Ok(Some(new));
+            }
+            Err(error) => error,
+        };
+        if !is_needed {
+            warn!(%error, "the running ingress, of another version, cannot hand over; it keeps running");
+            return Ok(None);
+        }
+        warn!(%error, "the running ingress, of another version, cannot hand over; connections are refused until the new one listens");
+        // On a new connection, because the attempt may have taken charge. A hello takes charge although the versions differ.
+        let old = self.running().await?;
+        let _ = old.hello(vec![http]).await;
+        old.shutdown_and_wait(REPLACED_WITHIN).await.map_err(|error| error.to_string())?;
+        self.running().await.map(Some)
     }
 }
 

@@ -28,7 +28,7 @@ use super::image_builder::MemoryImageBuilder;
 use super::ingress::MemoryIngress;
 use super::simulation;
 use crate::Control;
-use crate::config::{Config, NetworkPool, Reach, ReachChoice, TrustedProxies, WebhookSettings};
+use crate::config::{AccessLogFormat, Config, NetworkPool, Reach, ReachChoice, TrustedProxies, WebhookSettings};
 use crate::connect_check::ConnectCheck;
 use crate::control::Controller;
 use crate::error::StartError;
@@ -360,6 +360,7 @@ impl TestCluster {
     fn config(&self) -> Config {
         Config {
             https: None,
+            access_log: AccessLogFormat::Off,
             proxies: TrustedProxies::default(),
             acme: None,
             data_dir: self.dir.path().join("data"),

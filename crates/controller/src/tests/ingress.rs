@@ -58,6 +58,8 @@ struct State {
     deaths: usize,
     /// Why no listener for calls between components can be opened.
     calls_refused: Option<String>,
+    /// The process is of a version before features had a number.
+    is_first_version: bool,
     certificates: CertificateSet,
 }
 
@@ -158,6 +160,16 @@ impl MemoryIngress {
         self.state().listens_to_another = true;
     }
 
+    /// How many processes have ended.
+    pub fn deaths(&self) -> usize {
+        self.state().deaths
+    }
+
+    /// The process that runs now is of a version before features had a number.
+    pub fn be_of_the_first_version(&self) {
+        self.state().is_first_version = true;
+    }
+
     /// Ends the process; its counts are lost, and it cannot be started until [`Self::recover`].
     pub fn die(&self) {
         let mut state = self.state();
@@ -219,7 +231,15 @@ impl IngressConnector for MemoryIngress {
         state.opened += 1;
         state.listens_to_another = false;
         let table = state.taken.last().map(|it| it.table.clone()).unwrap_or_default();
-        Ok(Opened { connection: Arc::new(self.clone()), table })
+        let features = if state.is_first_version { 0 } else { ingress::features::FEATURES };
+        Ok(Opened { connection: Arc::new(self.clone()), table, features })
+    }
+
+    async fn replace(&self) -> Result<Opened, String> {
+        self.die();
+        self.recover();
+        self.state().is_first_version = false;
+        self.open().await
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use data_dir::DataDir;
 use engine_fake::FakeEngine;
-use ingress::protocol::{AppPolicy, AppRoutes, RouteTable};
+use ingress::protocol::{AppPolicy, AppRoutes, Maintenance, RouteTable};
 use rollout::ids::AppId;
 use store::Store;
 use tempfile::TempDir;
@@ -131,6 +131,28 @@ fn after_a_refusal_the_client_sends_a_hello_and_the_table_again() {
         client.set(part("b")).await.unwrap_err();
         timeout(Duration::from_secs(1), client.set(part("c"))).await.expect("within a second").unwrap();
         assert_eq!(newest(&ingress), [part("a"), part("b"), part("c")]);
+    });
+}
+
+/// Otherwise a rule for one host name would hold for all.
+#[test]
+fn an_ingress_of_the_first_version_is_replaced_before_it_gets_a_table_that_it_would_misread() {
+    simulate(async {
+        let (_dir, ingress, client) = client(&["a"], &["a"]).await;
+        client.set(part("a")).await.unwrap();
+        ingress.be_of_the_first_version();
+        // The next hello shows it.
+        ingress.listen_to_another();
+        client.set(part("a")).await.unwrap_err();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        client.set(AppRoutes { window: "d2".into(), ..part("a") }).await.unwrap();
+        assert_eq!(ingress.deaths(), 0, "it understands this table");
+        let in_maintenance = AppPolicy { maintenance: Some(Maintenance::default()), ..AppPolicy::default() };
+        let needs_more = AppRoutes { policy: in_maintenance, ..part("a") };
+        let refused = client.set(needs_more.clone()).await.unwrap_err();
+        assert!(refused.contains("is being replaced"), "{refused}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!((ingress.deaths(), newest(&ingress)), (1, vec![needs_more]), "the new process has it");
     });
 }
 

@@ -17,6 +17,7 @@ use super::contents::Site;
 use super::file_body::FileBody;
 use super::lookup::{FoundFile, Lookup};
 use super::negotiation::{Answer, Validators, answer, date_text, encodings};
+use crate::access_log::AccessLogEntry;
 use crate::body::ResponseBody;
 use crate::cors::CorsRequest;
 use crate::counters::RequestRecord;
@@ -63,15 +64,22 @@ pub(crate) async fn respond(
     request: &Request<Incoming>,
     started: Instant,
     cors: Option<&CorsRequest>,
+    entry: Option<&mut AccessLogEntry>,
 ) -> Result<Response<ResponseBody>, ProxyError> {
+    if let Some(entry) = entry {
+        entry.matched(&found.app.id, &found.rule().component);
+    }
     let mut record = RequestRecord::new(&found.app.counters, started);
+    record.belongs_to(&found.rule().counters);
     let policy = found.rule().cors.as_ref();
     if let (Some(policy), Some(cors)) = (policy, cors)
         && cors.is_preflight
         && policy.allows(cors)
     {
         record.finish();
-        return Err(ProxyError::Preflight(Box::new(policy.preflight_response(cors))));
+        let preflight = policy.preflight_response(cors);
+        record.answered_by_ingress(preflight.status(), None);
+        return Err(ProxyError::Preflight(Box::new(preflight)));
     }
     let component = || found.rule().component.clone();
     let mut response = if matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -80,21 +88,24 @@ pub(crate) async fn respond(
         match lookup {
             None => {
                 record.failed(None);
-                return Err(ProxyError::FilesUnreadable { component: component() });
+                return Err(refused(&record, ProxyError::FilesUnreadable { component: component() }));
             }
             Some(Lookup::Directory) => {
                 record.finish();
-                directory(request)
+                let response = directory(request);
+                record.answered_by_ingress(response.status(), None);
+                response
             }
             Some(Lookup::Missing(None)) => {
                 record.finish();
-                return Err(ProxyError::NoSuchFile { component: component() });
+                return Err(refused(&record, ProxyError::NoSuchFile { component: component() }));
             }
             Some(Lookup::Missing(Some(document))) => file(document, request, true, record, component()).await?,
             Some(Lookup::Found(file_found)) => file(file_found, request, false, record, component()).await?,
         }
     } else {
         record.finish();
+        record.answered_by_ingress(StatusCode::METHOD_NOT_ALLOWED, Some("method-not-allowed"));
         empty(StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, HeaderValue::from_static("GET, HEAD"))])
     };
     if let Some(policy) = policy {
@@ -105,6 +116,12 @@ pub(crate) async fn respond(
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response)
+}
+
+/// Counts an error of the ingress.
+fn refused(record: &RequestRecord, error: ProxyError) -> ProxyError {
+    record.answered_by_ingress(error.status(), error.error_code());
+    error
 }
 
 fn empty<const N: usize>(status: StatusCode, headers: [(HeaderName, HeaderValue); N]) -> Response<ResponseBody> {
@@ -162,11 +179,13 @@ async fn file(
     }
     match status {
         StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED => {
+            record.response_started(status);
             record.finish();
             return Ok(response);
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
             headers.insert(CONTENT_RANGE, text(format!("bytes */{}", entry.size)));
+            record.response_started(status);
             record.finish();
             return Ok(response);
         }
@@ -185,20 +204,20 @@ async fn file(
     }
     headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
     if request.method() == Method::HEAD {
-        record.response_started();
+        record.response_started(status);
         record.finish();
         return Ok(response);
     }
     match open(found.site, entry).await {
         Ok(file) => {
-            record.response_started();
+            record.response_started(status);
             *response.body_mut() = ResponseBody::File(FileBody::new(file, range, record));
             Ok(response)
         }
         Err(error) => {
             tracing::warn!(%component, file = %entry.sha256, %error, "cannot open a file of a static site");
             record.failed(None);
-            Err(ProxyError::FilesUnreadable { component })
+            Err(refused(&record, ProxyError::FilesUnreadable { component }))
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -28,6 +30,8 @@ pub(crate) struct SocketState {
     /// The last response may not have left the HTTP library's buffer.
     unflushed: AtomicBool,
     wake: Notify,
+    /// The status and the request id of the page that a request got because its head cannot be read.
+    refused_head: OnceLock<(StatusCode, HeaderValue)>,
 }
 
 /// The client sends a request or waits for its response.
@@ -44,6 +48,7 @@ impl Default for SocketState {
             unread: AtomicBool::default(),
             unflushed: AtomicBool::default(),
             wake: Notify::default(),
+            refused_head: OnceLock::new(),
         }
     }
 }
@@ -97,6 +102,11 @@ impl SocketState {
 
     pub fn is_body_unread(&self) -> bool {
         self.unread.load(Relaxed)
+    }
+
+    /// The status and the request id of the page that was written because a head cannot be read.
+    pub fn refused_head(&self) -> Option<&(StatusCode, HeaderValue)> {
+        self.refused_head.get()
     }
 
     /// Wakes the task that serves the client.
@@ -169,7 +179,10 @@ impl<S: ClientStream> ClientSocket<S> {
     /// `None`: it is not.
     fn poll_page(&mut self, cx: &mut Context<'_>, given: &[u8]) -> Option<Poll<io::Result<usize>>> {
         if self.page.is_none() {
-            self.page = self.watch.has_responded().then(|| page_for(given)).flatten();
+            let refused = self.watch.has_responded().then(|| page_for(given)).flatten()?;
+            // The connection ends after the first one.
+            let _ = self.watch.refused_head.set((refused.status, refused.request_id));
+            self.page = Some(refused.page);
         }
         let page = self.page.as_mut()?;
         while !page.is_empty() {

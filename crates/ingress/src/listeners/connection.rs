@@ -15,6 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
 use super::client_socket::{ClientSocket, ClientStream, SocketState};
+use crate::access_log::AccessLogEntry;
 use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
 use crate::internal::InternalListener;
@@ -76,6 +77,9 @@ impl Connection {
                     let refused = result.as_ref().is_err_and(hyper::Error::is_parse);
                     if refused {
                         self.proxy.refusals.count("malformed-request");
+                        if let Some((status, id)) = watch.refused_head() {
+                            AccessLogEntry::unreadable(&self.proxy.access_log, id, &self.origin.address, *status);
+                        }
                     }
                     if let Err(error) = result {
                         tracing::debug!(peer = %self.peer, %error, "client connection ended");

@@ -12,7 +12,7 @@ use super::harness::*;
 use crate::files::tests::{errors, site};
 use crate::limits::Limits;
 use crate::process::{self, IngressError, socket_path};
-use crate::protocol::{Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable, TrustedProxies};
+use crate::protocol::{AccessLogFormat, Message, Open, PROTOCOL_VERSION, Request, Rewrite, RouteTable, TrustedProxies};
 use crate::{ClientError, ControlClient, IngressEvent};
 
 /// A complete ingress inside the test process.
@@ -422,6 +422,23 @@ async fn a_shutdown_lets_open_requests_finish_and_returns_after_the_process_has_
     soon(ending).await.unwrap().unwrap();
     soon(&mut ingress.running).await.unwrap().unwrap();
     assert!(!ingress.socket().exists());
+}
+
+#[tokio::test]
+async fn the_format_of_the_access_log_is_set_by_the_controller_and_survives_a_restart() {
+    let mut ingress = Ingress::start();
+    let control = ingress.connect().await;
+    control.set_access_log(AccessLogFormat::Text).await.unwrap_err();
+    control.hello(vec![http(ANY)]).await.unwrap();
+    control.set_table(to_echo(1).await).await.unwrap();
+    control.set_access_log(AccessLogFormat::Text).await.unwrap();
+    drop(control);
+    ingress.restart().await;
+    let open = ingress.connect().await.status().await.unwrap().listeners[0].address;
+    assert_eq!(get(open).await, 200);
+    let log = || std::fs::read_to_string(ingress.data_dir.path().join("access.log")).unwrap_or_default();
+    until(|| log().ends_with('\n')).await;
+    assert!(log().contains(" GET shop / HTTP/1.1 200 "), "{}", log());
 }
 
 /// Sends raw lines, and returns an answer for each.

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::access_log::AccessLog;
 use crate::limits::Limits;
 use crate::listeners::Listeners;
 use crate::protocol::{
@@ -87,14 +88,23 @@ pub struct TestProxy {
 
 impl TestProxy {
     pub async fn open(limits: Limits) -> Self {
-        TestProxy::listen(([127, 0, 0, 1], 0).into(), limits).await
+        Self::with(([127, 0, 0, 1], 0).into(), limits, AccessLog::new("/nonexistent".into())).await
     }
 
     pub async fn listen(address: SocketAddr, limits: Limits) -> Self {
+        Self::with(address, limits, AccessLog::new("/nonexistent".into())).await
+    }
+
+    /// Writes an access log to this file, once that is switched on.
+    pub async fn logging_to(path: &std::path::Path) -> Self {
+        Self::with(([127, 0, 0, 1], 0).into(), Limits::default(), AccessLog::new(path.to_owned())).await
+    }
+
+    async fn with(address: SocketAddr, limits: Limits, access_log: Arc<AccessLog>) -> Self {
         let routing = RoutingState::start();
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
-        let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels));
+        let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels, access_log));
         let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
         assert_eq!(listeners.apply(&[http(address)]).await, []);
         let address = listeners.bound()[0].address;

@@ -11,6 +11,7 @@ mod internal;
 mod invalid_requests;
 mod ipv6;
 mod previous_version;
+mod request_id;
 mod retry;
 mod routing;
 mod tls;

@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::protocol::{Listener, ListenerKind, Message, PROTOCOL_VERSION, Request, RouteTable, TrustedProxies};
+use crate::features::understands;
+use crate::protocol::{
+    HostMatch, Listener, ListenerKind, Message, PROTOCOL_VERSION, Request, RouteTable, TrustedProxies,
+};
 use crate::snapshot::{self, LoadOutcome};
 
 const MESSAGES: &str = include_str!("../../../../tests/upgrade/ingress-messages.jsonl");
@@ -20,6 +23,15 @@ fn the_running_ingress_of_the_previous_version_is_kept() {
     let Message::Welcome { protocol, status, table, .. } = message("welcome") else { panic!("no welcome") };
     assert_eq!(protocol, PROTOCOL_VERSION);
     assert_eq!((status.version, table.version, table.apps[0].rules.len()), (7, 7, 3));
+    assert!(understands(status.features, &table));
+}
+
+/// Its `Rule` has no host names, so it would apply the rule to all of them.
+#[test]
+fn the_previous_version_does_not_understand_a_rule_for_one_host_name() {
+    let Message::Welcome { status, mut table, .. } = message("welcome") else { panic!("no welcome") };
+    table.apps[0].rules[0].authority = Some(HostMatch::Exact("shop.example".to_owned()));
+    assert!(!understands(status.features, &table));
 }
 
 #[test]
