@@ -10,7 +10,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test screenshots live upgrade sweep reach engines detect clients fuzz bench lint deny advisories install clean
+.PHONY: help setup demo test screenshots live upgrade sweep reach engines detect clients fuzz bench proxies swaps lint deny advisories install clean
 
 help: ## show this help
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -94,10 +94,24 @@ clients: setup ## drive the API with unmodified clients: pydo from PyPI, and doc
 	$(CARGO) build --locked -p boatyard -p boatyard-tests --bins
 	scripts/clients $(target)/debug/boatyard
 
-bench: setup ## compare restarts, rebuilds, the ingress and build contexts with the alternatives, as ratios
+bench: setup ## compare restarts, rebuilds and build contexts with the alternatives, and the ingress with nginx, HAProxy and Caddy, as ratios (as root on Debian: install them)
+	@scripts/proxies
 	$(CARGO) build --locked --release -p boatyard
 	$(CARGO) run --locked --release -p boatyard-tests --bin bench
 	$(CARGO) run --locked --release -p source --example archive
+
+# BENCH_SECONDS is the length of each of five rounds.
+BENCH_SECONDS ?= 3
+proxies: ## compare only the ingress with nginx, HAProxy and Caddy, as ratios (BENCH_SECONDS=3)
+	@scripts/build-deps
+	@scripts/proxies
+	$(CARGO) build --locked --release -p boatyard
+	$(CARGO) run --locked --release -p boatyard-tests --bin bench -- proxies $(BENCH_SECONDS)
+
+swaps: ## send a million requests through a hundred changes of the routing table that replace the instances: none may fail
+	@scripts/build-deps
+	$(CARGO) build --locked --release -p boatyard
+	$(CARGO) run --locked --release -p boatyard-tests --bin swaps
 
 lint: ## check formatting, clippy, and the licenses and sources of dependencies
 	@scripts/build-deps

@@ -2,14 +2,18 @@
 //!
 //! Absolute times depend more on the machine than on the program, so nothing here passes or fails.
 
-#[path = "../bench/proxy.rs"]
-mod proxy;
+#[path = "../bench/load_tools.rs"]
+mod load_tools;
+#[path = "../bench/proxies.rs"]
+mod proxies;
 #[path = "../bench/restart.rs"]
 mod restart;
+#[path = "../bench/servers.rs"]
+mod servers;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use boatyard_tests::installation::{Installation, sibling_program};
 
 #[tokio::main]
@@ -17,16 +21,29 @@ async fn main() -> ExitCode {
     boatyard_tests::exit_code(run().await)
 }
 
+/// Seconds of one round of the comparison with proxies.
+const ROUND: u64 = 3;
+
 async fn run() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => {
+            restarts().await?;
+            proxies::compare(ROUND).await
+        }
+        ["proxies"] => proxies::compare(ROUND).await,
+        ["proxies", seconds] => proxies::compare(seconds.parse().context("the seconds of a round")?).await,
+        _ => bail!("usage: bench [proxies [SECONDS]]"),
+    }
+}
+
+async fn restarts() -> Result<()> {
     let at = Installation::start(sibling_program()).await?;
     println!("{:<72} {:>12} {:>12} {:>8}  goal", "what", "boatyard", "against", "ratio");
     for instances in [1, 3, 6] {
         restart::against_the_floor(&at, instances).await?.iter().for_each(print);
     }
     print(&restart::unchanged_tree(&at).await?);
-    for line in proxy::against_nginx(&at).await? {
-        print(&line);
-    }
     Ok(())
 }
 
