@@ -63,6 +63,8 @@ pub async fn compare(seconds: u64) -> Result<()> {
         for _ in 0..ROUNDS {
             for (server, rounds) in usable.iter().zip(&mut rounds) {
                 rounds.push(round(server, scenario, seconds, &common)?);
+                // A round blocks. Ctrl-C takes effect here.
+                tokio::task::yield_now().await;
             }
         }
         print(scenario, &usable, &rounds);

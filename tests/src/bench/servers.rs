@@ -126,8 +126,11 @@ pub fn upstream(common: &Common) -> Result<Server> {
 /// All proxies that this machine has, with nginx first.
 pub async fn proxies(common: &Common, upstream: SocketAddr) -> Result<Vec<Server>> {
     let app = format!("upstream app {{ server {upstream}; keepalive 64; keepalive_requests 100000000; }}");
-    let rules = "location /static/ { } location / { proxy_pass http://app; proxy_http_version 1.1; proxy_buffering off;
-        proxy_set_header Connection \"\"; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; }";
+    // Like the ingress, nginx sends each part of an answer as it arrives. The larger buffer is for large answers.
+    let rules =
+        "proxy_http_version 1.1; proxy_buffering off; proxy_set_header Connection \"\"; proxy_set_header Host $host;
+        proxy_set_header X-Forwarded-For $remote_addr; location /static/ { } location / { proxy_pass http://app; }
+        location /1m { proxy_pass http://app; proxy_buffer_size 64k; proxy_buffers 8 64k; }";
     let mut all = vec![nginx("nginx", 2, common, &app, rules)?, boatyard(common, upstream).await?];
     if is_installed("haproxy") {
         all.push(haproxy(common, upstream)?);
@@ -136,6 +139,14 @@ pub async fn proxies(common: &Common, upstream: SocketAddr) -> Result<Vec<Server
         all.push(caddy(common, upstream)?);
     }
     Ok(all)
+}
+
+/// Ends `work` at Ctrl-C, and with it the servers. They do not get that signal, because each has a process group.
+pub async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        result = work => result,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+    }
 }
 
 /// Whether a program is installed. If not, prints what is left out without it.

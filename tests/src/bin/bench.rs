@@ -18,7 +18,7 @@ use boatyard_tests::installation::{Installation, sibling_program};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    boatyard_tests::exit_code(run().await)
+    boatyard_tests::exit_code(servers::until_interrupted(run()).await)
 }
 
 /// Seconds of one round of the comparison with proxies.

@@ -33,7 +33,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(3600);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    boatyard_tests::exit_code(run().await)
+    boatyard_tests::exit_code(servers::until_interrupted(run()).await)
 }
 
 async fn run() -> Result<()> {
