@@ -348,7 +348,7 @@ impl Installation {
     }
 
     /// Checks that the engine holds exactly what the records of these apps explain, and that there are no other apps:
-    /// containers by name, one network per app, a volume for each database and for the fence, and no image that no
+    /// containers by name, one network per app and one for public host names, a volume for each database and for the fence, and no image that no
     /// deployment names. Waits for maintenance to finish.
     pub async fn check_explained(&self, apps: &[&str]) -> Result<()> {
         let deadline = Instant::now() + ENDS_WITHIN;
@@ -378,7 +378,11 @@ impl Installation {
         let (there, tags) = (self.engine_containers().await?, engine::app_tags_of(&id).await?);
         let (networks, volumes) = engine::networks_and_volumes_of(&id).await?;
         let stray: Vec<_> = tags.into_iter().filter(|tag| !images.contains(tag)).collect();
-        let good = there == names && networks.len() == apps.len() && volumes.len() == databases + 1 && stray.is_empty();
+        let public = networks.iter().filter(|it| it.ends_with("-public")).count();
+        let good = there == names
+            && networks.len() == apps.len() + public
+            && volumes.len() == databases + 1
+            && stray.is_empty();
         Ok((!good).then(|| {
             format!("recorded {names:?}, on the engine {there:?}; networks {networks:?}; volumes {volumes:?}; images {stray:?}")
         }))

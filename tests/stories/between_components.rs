@@ -207,6 +207,24 @@ async fn only_containers_of_the_app_may_call_its_services() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_app_reaches_its_own_public_address() {
+    if reach().is_some_and(|it| it != "direct") {
+        eprintln!("skipped: with published ports, containers do not reach the ingress");
+        return;
+    }
+    let at = installation().await;
+    at.create(&format!("name: shop\nservices:\n{}", service("web", &caller(false), 1))).await.unwrap();
+    let spy = format!("name: spy\nservices:\n{}", service("web", &caller(false), 1));
+    at.create(&spy).await.unwrap();
+    let port = at.http().port();
+    let answer = ask(&at, "shop", &format!("/ask?name=shop.localhost&port={port}")).await;
+    assert!(answer.starts_with("200 {"), "{answer}");
+    let address = ask(&at, "shop", "/resolve?name=shop.localhost").await;
+    let of_spy = ask(&at, "spy", &format!("/ask?name={address}&port={port}&host=shop.localhost")).await;
+    assert!(of_spy.starts_with("404 "), "an app reaches its own host names only: {of_spy}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes: make sweep"]
 async fn twenty_restarts_of_a_called_service_lose_no_call() {
     let at = installation().await;

@@ -14,7 +14,7 @@ pub(crate) mod connection;
 mod join;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,8 +22,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use ingress::client::IngressEvent;
 use ingress::protocol::{
-    Address, AppPolicy, AppRoutes, CertificateSet, Counters, Open, PathMatch, Rewrite, RouteRefused, RouteTable, Rule,
-    Status, Target, Upstream,
+    Address, AppPolicy, AppRoutes, CertificateSet, Counters, Listener, ListenerKind, Open, PathMatch, Rewrite,
+    RouteRefused, RouteTable, Rule, Status, Target, Upstream,
 };
 use rollout::ids::AppId;
 use store::records::{IngressCounts, Served};
@@ -92,8 +92,7 @@ pub(crate) struct IngressClient {
 }
 
 struct Shared {
-    http: SocketAddr,
-    https: Option<SocketAddr>,
+    listeners: Listeners,
     connector: Box<dyn IngressConnector>,
     /// The newest routes of every app, by app id. At the start, those that the ingress has.
     parts: Mutex<BTreeMap<String, AppRoutes>>,
@@ -105,7 +104,7 @@ struct Shared {
     open: Mutex<BTreeMap<String, Open>>,
     /// The parts of the newest table that the ingress left out.
     refused: Mutex<Vec<RouteRefused>>,
-    /// Where the ingress listens for calls between components, as it last reported.
+    /// Where the ingress listens for containers, as it last reported.
     call_listeners: Mutex<CallListeners>,
     /// Why the ingress could not save the newest table to disk.
     unsaved: Mutex<Option<String>>,
@@ -127,7 +126,26 @@ impl Shared {
     }
 }
 
-/// Listeners for calls between components.
+/// Where the ingress listens, besides in the networks of apps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listeners {
+    pub http: SocketAddr,
+    pub https: Option<SocketAddr>,
+    /// The address at which containers reach the public host names of their app.
+    pub public_gateway: Option<Ipv4Addr>,
+}
+
+impl Listeners {
+    /// Listeners at which containers reach the public host names of their app, on the ports of the public ones.
+    fn for_containers(&self) -> Vec<Listener> {
+        let Some(gateway) = self.public_gateway else { return Vec::new() };
+        let http = Listener { address: (gateway, self.http.port()).into(), kind: ListenerKind::Http };
+        let https = self.https.map(|it| Listener { address: (gateway, it.port()).into(), kind: ListenerKind::Https });
+        [http].into_iter().chain(https).collect()
+    }
+}
+
+/// Listeners for containers.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallListeners {
     pub open: BTreeSet<SocketAddr>,
@@ -163,7 +181,7 @@ impl IngressClient {
     /// ones. `own`: routes that belong to no app, and replace those of an earlier process. Errors: a sentence, for example
     /// that the ingress cannot listen on its address.
     pub async fn start(
-        (http, https): (SocketAddr, Option<SocketAddr>),
+        listeners: Listeners,
         connector: Box<dyn IngressConnector>,
         own: Option<AppRoutes>,
         apps: RecordedApps<'_>,
@@ -179,8 +197,7 @@ impl IngressClient {
         let of_apps = parts.keys().filter(|it| *it != WEBHOOKS);
         let unknown = of_apps.filter(|it| !on_record.contains(&AppId::from(it.as_str()))).cloned().collect();
         let shared = Arc::new(Shared {
-            http,
-            https,
+            listeners,
             connector,
             parts: Mutex::new(parts),
             unknown: Mutex::new(unknown),
@@ -234,7 +251,15 @@ impl IngressClient {
         unknown.into_iter().filter_map(|it| Some((it.clone(), parts.get(&it)?.hosts.clone()))).collect()
     }
 
-    /// Where the ingress listens for calls between components. Up to date once it has acknowledged the table.
+    /// Where containers reach the public host names of their app, if the ingress listens there.
+    pub fn public_gateway(&self) -> Option<Ipv4Addr> {
+        let listeners = &self.shared.listeners;
+        let open = self.call_listeners().open;
+        let all_open = listeners.for_containers().iter().all(|it| open.contains(&it.address));
+        listeners.public_gateway.filter(|_| all_open)
+    }
+
+    /// Where the ingress listens for containers. Up to date once it has acknowledged the table.
     pub fn call_listeners(&self) -> CallListeners {
         lock(&self.shared.call_listeners).clone()
     }
@@ -360,7 +385,7 @@ impl IngressClient {
 
     /// The ports on which clients reach the ingress.
     pub fn ports(&self) -> PublicPorts {
-        PublicPorts { http: self.shared.http.port(), https: self.shared.https.map(|it| it.port()) }
+        PublicPorts { http: self.shared.listeners.http.port(), https: self.shared.listeners.https.map(|it| it.port()) }
     }
 
     /// The host name of an app: the app's name is its first label.
@@ -376,18 +401,18 @@ impl IngressClient {
     /// The URL of a host name of an app. Domains are reached by HTTPS if the ingress listens for it; the name that every
     /// app has is not, because its certificate is trusted only where somebody has installed the local authority.
     pub fn url_of_host(&self, app: &str, host: &str) -> String {
-        match self.shared.https.map(|it| it.port()) {
+        match self.shared.listeners.https.map(|it| it.port()) {
             _ if host == self.domain(app) => self.url(app),
             Some(443) => format!("https://{host}"),
             Some(port) => format!("https://{host}:{port}"),
-            None if self.shared.http.port() == 80 => format!("http://{host}"),
-            None => format!("http://{host}:{}", self.shared.http.port()),
+            None if self.shared.listeners.http.port() == 80 => format!("http://{host}"),
+            None => format!("http://{host}:{}", self.shared.listeners.http.port()),
         }
     }
 
     /// The `Host` header that a browser sends to an app.
     pub fn authority(&self, app: &str) -> String {
-        match self.shared.http.port() {
+        match self.shared.listeners.http.port() {
             80 => self.domain(app),
             port => format!("{}:{port}", self.domain(app)),
         }
@@ -653,8 +678,8 @@ impl ConnectionTask {
 
     async fn exchange(&mut self, control: &dyn IngressConnection) -> Result<(), Unsent> {
         let version = self.version + 1;
-        let apps = self.shared.table();
-        let table = RouteTable { version, apps };
+        let (apps, for_containers) = (self.shared.table(), self.shared.listeners.for_containers());
+        let table = RouteTable { version, apps, for_containers };
         if !ingress::features::understands(self.features, &table) {
             return Err(Unsent::Outdated);
         }

@@ -7,7 +7,8 @@
 //! - [`config`], [`caller`], [`view`], [`error`]: inputs, answers and errors;
 //! - [`names`], [`derived_id`], [`network`], [`process`]: pure: names, ids, addresses, and what a container runs;
 //! - [`reach`], [`ports`]: how this host connects to instances, and the ports that they publish for that;
-//!   [`connect_check`]: whether containers can connect to this host;
+//!   [`connect_check`]: whether containers can connect to this host; [`public_network`]: at which address they reach
+//!   public host names;
 //! - [`engine_watch`], [`ingress_client`], [`probe`], [`image_builder`]: access to the engine, the ingress, instances
 //!   and sources;
 //! - [`supervise`]: tasks that survive a panic; [`tokens`]: tokens that were created beside the admin token;
@@ -48,6 +49,7 @@ mod network;
 mod ports;
 mod probe;
 mod process;
+mod public_network;
 mod reach;
 mod redact;
 mod registries;

@@ -56,6 +56,11 @@ impl Names {
         format!("boatyard-{}/connect-check:1", self.installation)
     }
 
+    /// Name of the network that has the address at which containers reach public host names.
+    pub fn public_network(&self) -> String {
+        format!("by-{}-public", self.installation)
+    }
+
     /// Name of the network with which a start finds out whether this host reaches the engine's networks.
     pub fn trial_network(&self) -> String {
         format!("by-{}-reach", self.installation)

@@ -129,7 +129,8 @@ async fn try_networks(
     Ok(None)
 }
 
-fn identity() -> Identity {
+/// The identity of a network that belongs to no app.
+pub(crate) fn identity() -> Identity {
     Identity {
         role: Role::Network,
         app: String::new(),

@@ -21,7 +21,7 @@ use crate::app::{AppHandle, CallChecks, Shared, site_files};
 use crate::bandwidth::{self, Bandwidth};
 use crate::certificates::{self, Certificates};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Reach};
 use crate::connect_check::{ConnectCheck, ContainerConnectCheck};
 use crate::console::{Shells, end_leftover_shells};
 use crate::control::{Graces, Inspections, SourceChecks, stop_all};
@@ -29,13 +29,14 @@ use crate::engine_watch::EngineWatch;
 use crate::error::StartError;
 use crate::fence::Fence;
 use crate::image_builder::ImageBuilder;
-use crate::ingress_client::{self, IngressClient, IngressConnector, IngressProcess, RecordedApps};
+use crate::ingress_client::{self, IngressClient, IngressConnector, IngressProcess, Listeners, RecordedApps};
 use crate::logbook::Logbook;
 use crate::metrics::EventCounts;
 use crate::mirrors;
 use crate::names::Names;
 use crate::ports::PublishedPorts;
 use crate::probe::{HealthChecker, NetworkHealthChecker};
+use crate::public_network;
 use crate::reach;
 use crate::sessions::Sessions;
 use crate::sign_in_links::SignInLinks;
@@ -143,9 +144,15 @@ pub(crate) async fn take_over(
     }
     let being_deleted = being_deleted.into_iter().map(|it| it.id).collect();
     let recorded = RecordedApps { on_record: &on_record, removed: &deleted, being_deleted: &being_deleted };
-    let (listeners, stopped) = ((config.http, config.https), stop.clone());
     let own = config.webhooks.as_ref().map(ingress_client::webhook_routes);
-    let ingress = IngressClient::start(listeners, connector, own, recorded, fence.clone(), stopped);
+    // Before the first table, which otherwise would close the listeners for containers of a running ingress.
+    let public_network = match reach {
+        Reach::Direct => public_network::open(config.network_pool, &store, engine.as_ref(), &names).await,
+        Reach::Published => None,
+    };
+    let listeners =
+        Listeners { http: config.http, https: config.https, public_gateway: public_network.map(|it| it.gateway()) };
+    let ingress = IngressClient::start(listeners, connector, own, recorded, fence.clone(), stop.clone());
     let ingress = ingress.await.map_err(StartError::Ingress)?;
     let shared = Arc::new(Shared {
         reach,
@@ -153,6 +160,7 @@ pub(crate) async fn take_over(
         health_checker,
         connect_check,
         call_checks: CallChecks::default(),
+        public_network,
         image_builder,
         sealer: directory.sealer(),
         logbook: Logbook::new(directory.logs()),

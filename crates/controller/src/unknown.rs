@@ -132,7 +132,8 @@ pub(crate) fn find(seen: &Seen, records: &Records) -> Vec<UnknownApp> {
             routed: seen.routed.contains(&container.name),
         });
     }
-    for network in seen.networks.iter().filter(|it| !records.knows_app(&it.identity)) {
+    let of_apps = seen.networks.iter().filter(|it| !it.identity.app.is_empty());
+    for network in of_apps.filter(|it| !records.knows_app(&it.identity)) {
         let entry = all.entry(AppId::from(network.identity.app.as_str()));
         entry.or_insert_with(|| named(&network.identity.app)).networks.push(network.name.clone());
     }

@@ -11,7 +11,7 @@ use crate::component_counters::ComponentCounters;
 use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::error_response::ProxyError;
-use crate::internal::{self, InternalListener};
+use crate::internal::{self, CallListener};
 use crate::limits::Limits;
 use crate::path::NormalPath;
 use crate::redirect;
@@ -68,7 +68,7 @@ pub(crate) struct RouteSearch<'a> {
     /// The host name in the TLS handshake, if there was one.
     pub server_name: Option<&'a str>,
     /// The listener on which another component of the app calls, and the address of the caller.
-    pub internal: Option<(&'a InternalListener, IpAddr)>,
+    pub internal: Option<(&'a CallListener, IpAddr)>,
     /// If present, the request is redirected to HTTPS on this port.
     pub https: Option<u16>,
     /// The method is GET or HEAD.
@@ -145,12 +145,7 @@ impl RouteSearch<'_> {
         }
     }
 
-    fn internal_step(
-        &mut self,
-        table: &Table,
-        listener: &InternalListener,
-        peer: IpAddr,
-    ) -> Result<Attempt, ProxyError> {
+    fn internal_step(&mut self, table: &Table, listener: &CallListener, peer: IpAddr) -> Result<Attempt, ProxyError> {
         let no_service = || ProxyError::NoService { port: listener.port };
         let app = table.calling(&listener.app).ok_or_else(no_service)?;
         self.count(app);

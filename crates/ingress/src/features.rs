@@ -84,7 +84,7 @@ mod tests {
             internal: None,
         };
         change(&mut app);
-        RouteTable { version: 1, apps: vec![app] }
+        RouteTable { version: 1, apps: vec![app], ..RouteTable::default() }
     }
 
     #[test]

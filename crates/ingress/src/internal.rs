@@ -1,33 +1,74 @@
-//! Calls between components of one app. The ingress listens on the address that this host has in the app's network, accepts
-//! connections from that network only, and finds the service by the port and the host name.
+//! Requests of containers.
+//!
+//! For calls between components of one app, the ingress listens on the address that this host has in the app's network, accepts
+//! connections from that network only, and finds the service by the port and the host name. On other listeners, containers of
+//! all apps reach the public host names of their own app.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::error_response::ProxyError;
 use crate::host;
-use crate::protocol::{Address, InternalRoutes, PathMatch, Rewrite, RouteTable, Rule, Target};
+use crate::protocol::{Address, InternalRoutes, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target};
 use crate::routing_state::Registry;
-use crate::table::CompiledRule;
+use crate::table::{CompiledRule, Table};
 
-/// A listener for the calls of one app on one port.
+/// A listener for containers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct InternalListener {
-    pub app: String,
-    pub gateway: Ipv4Addr,
-    pub port: u16,
-    /// The prefix length of the app's network.
-    prefix: u8,
+pub(crate) enum InternalListener {
+    /// For calls between components of one app.
+    Calls(CallListener),
+    /// For the public host names of the app that the container belongs to.
+    Public(Listener),
 }
 
 impl InternalListener {
     pub fn address(&self) -> SocketAddr {
-        (self.gateway, self.port).into()
+        match self {
+            InternalListener::Calls(calls) => (calls.network.gateway, calls.port).into(),
+            InternalListener::Public(listener) => listener.address,
+        }
     }
 
-    /// Whether connections from this address are accepted: those of the app's containers. Connections of programs on this
-    /// host come from the gateway's address.
-    pub fn accepts(&self, peer: IpAddr) -> bool {
+    pub fn kind(&self) -> ListenerKind {
+        match self {
+            InternalListener::Calls(_) => ListenerKind::Http,
+            InternalListener::Public(listener) => listener.kind,
+        }
+    }
+
+    /// Whether connections from this address are accepted.
+    pub fn accepts(&self, peer: IpAddr, table: &Table) -> bool {
+        match self {
+            InternalListener::Calls(calls) => calls.network.contains(peer),
+            InternalListener::Public(_) => table.app_of_container(peer).is_some(),
+        }
+    }
+}
+
+/// A listener for the calls of one app on one port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct CallListener {
+    pub app: String,
+    pub port: u16,
+    network: Network,
+}
+
+/// The network of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Network {
+    gateway: Ipv4Addr,
+    /// The prefix length.
+    prefix: u8,
+}
+
+impl Network {
+    pub fn of(routes: &InternalRoutes) -> Self {
+        Network { gateway: routes.gateway, prefix: routes.prefix }
+    }
+
+    /// Whether this is the address of a container. Connections of programs on this host come from the gateway's address.
+    pub fn contains(self, peer: IpAddr) -> bool {
         let IpAddr::V4(peer) = peer.to_canonical() else { return false };
         let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
         peer != self.gateway && peer.to_bits() & mask == self.gateway.to_bits() & mask
@@ -38,10 +79,11 @@ impl InternalListener {
 pub(crate) fn listeners(table: &RouteTable) -> BTreeSet<InternalListener> {
     let of_app = |(app, internal): (&String, &InternalRoutes)| {
         let ports: BTreeSet<u16> = internal.services.iter().flat_map(|it| it.ports.iter().copied()).collect();
-        let (app, gateway, prefix) = (app.clone(), internal.gateway, internal.prefix);
-        ports.into_iter().map(move |port| InternalListener { app: app.clone(), gateway, port, prefix })
+        let (app, network) = (app.clone(), Network::of(internal));
+        ports.into_iter().map(move |port| InternalListener::Calls(CallListener { app: app.clone(), port, network }))
     };
-    table.apps.iter().filter_map(|it| Some((&it.app, it.internal.as_ref()?))).flat_map(of_app).collect()
+    let calls = table.apps.iter().filter_map(|it| Some((&it.app, it.internal.as_ref()?))).flat_map(of_app);
+    calls.chain(table.for_containers.iter().cloned().map(InternalListener::Public)).collect()
 }
 
 /// A service that other components of its app call.
@@ -108,13 +150,13 @@ impl Service {
 mod tests {
     use super::*;
 
-    fn listener(gateway: [u8; 4], prefix: u8) -> InternalListener {
-        InternalListener { app: "shop".to_owned(), gateway: gateway.into(), port: 8080, prefix }
+    fn network(gateway: [u8; 4], prefix: u8) -> Network {
+        Network { gateway: gateway.into(), prefix }
     }
 
     #[test]
-    fn only_containers_of_the_apps_network_may_connect() {
-        let of_app = listener([10, 192, 7, 1], 24);
+    fn the_gateway_is_no_container_of_the_network() {
+        let of_app = network([10, 192, 7, 1], 24);
         for (peer, accepted) in [
             ("10.192.7.2", true),
             ("10.192.7.254", true),
@@ -126,10 +168,10 @@ mod tests {
             ("192.0.2.1", false),
             ("::1", false),
         ] {
-            assert_eq!(of_app.accepts(peer.parse().expect("an address")), accepted, "{peer}");
+            assert_eq!(of_app.contains(peer.parse().expect("an address")), accepted, "{peer}");
         }
-        assert!(listener([10, 0, 0, 1], 8).accepts("10.255.0.1".parse().expect("an address")));
-        assert!(!listener([10, 0, 0, 1], 32).accepts("10.0.0.2".parse().expect("an address")));
-        assert!(listener([10, 0, 0, 1], 0).accepts("192.0.2.1".parse().expect("an address")));
+        assert!(network([10, 0, 0, 1], 8).contains("10.255.0.1".parse().expect("an address")));
+        assert!(!network([10, 0, 0, 1], 32).contains("10.0.0.2".parse().expect("an address")));
+        assert!(network([10, 0, 0, 1], 0).contains("192.0.2.1".parse().expect("an address")));
     }
 }

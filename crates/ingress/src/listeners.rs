@@ -44,7 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Listeners {
     proxy: Arc<Proxy>,
     open: BTreeMap<Listener, OpenListener>,
-    /// Those for calls between components.
+    /// Those for containers.
     internal: BTreeMap<InternalListener, OpenListener>,
     internal_refused: Vec<InternalRefused>,
     limit: Arc<ConnectionLimit>,
@@ -97,7 +97,7 @@ impl Listeners {
         refused
     }
 
-    /// Closes the listeners for calls between components that the table does not need, and opens those that it needs. One
+    /// Closes the listeners for containers that the table does not need, and opens those that it needs. One
     /// that cannot be opened is tried again with the next table.
     pub async fn apply_internal(&mut self, table: &RouteTable) {
         let wanted = internal::listeners(table);
@@ -105,7 +105,7 @@ impl Listeners {
             std::mem::take(&mut self.internal).into_iter().partition(|(it, _)| wanted.contains(it));
         self.internal = kept;
         for (listener, open) in gone {
-            tracing::info!(app = listener.app, listener = %listener.address(), "listener for calls closed");
+            tracing::info!(listener = %listener.address(), "listener for containers closed");
             open.close().await;
         }
         let mut refused = Vec::new();
@@ -120,12 +120,12 @@ impl Listeners {
             }
         }
         for it in refused.iter().filter(|it| !self.internal_refused.contains(it)) {
-            tracing::warn!(listener = %it.address, reason = it.reason, "listener for calls refused");
+            tracing::warn!(listener = %it.address, reason = it.reason, "listener for containers refused");
         }
         self.internal_refused = refused;
     }
 
-    /// Where the ingress listens for calls between components.
+    /// Where the ingress listens for containers.
     pub fn internal(&self) -> Vec<SocketAddr> {
         self.internal.keys().map(InternalListener::address).collect()
     }
@@ -166,7 +166,7 @@ impl Listeners {
         self.open.iter().map(|(listener, open)| Listener { address: open.bound, kind: listener.kind }).collect()
     }
 
-    /// Serves on a socket that another process opened. It is for calls between components if the table says so.
+    /// Serves on a socket that another process opened. It is for containers if the table says so.
     pub fn adopt(&mut self, listener: &Listener, socket: std::net::TcpListener, table: &RouteTable) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
@@ -183,13 +183,13 @@ impl Listeners {
         Ok(())
     }
 
-    /// Copies of the listening sockets, each as the controller named it, and of those for calls between components.
+    /// Copies of the listening sockets, each as the controller named it, and of those for containers.
     pub fn copies(&self) -> io::Result<Vec<(Listener, OwnedFd)>> {
         let public = self.open.iter().map(|(listener, open)| (listener.clone(), open));
         let internal = self
             .internal
             .iter()
-            .map(|(listener, open)| (Listener { address: listener.address(), kind: ListenerKind::Http }, open));
+            .map(|(listener, open)| (Listener { address: listener.address(), kind: listener.kind() }, open));
         public.chain(internal).map(|(listener, open)| Ok((listener, open.socket.try_clone()?.into()))).collect()
     }
 
@@ -241,7 +241,7 @@ impl Listeners {
             }
             Err(error) => return Err(error),
         };
-        self.serve(socket, ListenerKind::Http, Some(Arc::new(listener)))
+        self.serve(socket, listener.kind(), Some(Arc::new(listener)))
     }
 
     fn serve(
@@ -374,9 +374,9 @@ impl Accept {
                     }
                 },
             };
-            if self.internal.as_ref().is_some_and(|it| !it.accepts(peer.ip())) {
+            if self.internal.as_ref().is_some_and(|it| !it.accepts(peer.ip(), &self.proxy.routing.table())) {
                 self.proxy.refusals.count("other-network");
-                tracing::debug!(%peer, port = self.port, "refused a call from outside the app's network");
+                tracing::debug!(%peer, port = self.port, "refused a connection from outside the networks of apps");
                 continue;
             }
             let is_https = self.kind == ListenerKind::Https;

@@ -22,6 +22,9 @@ pub struct RouteTable {
     /// Increases with every table that the controller sends, also across controller restarts.
     pub version: u64,
     pub apps: Vec<AppRoutes>,
+    /// Listeners that accept only containers of apps, which reach the public host names of their own app there.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub for_containers: Vec<Listener>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -418,7 +421,7 @@ pub struct ListenerRefused {
     pub reason: String,
 }
 
-/// An address in an app's network on which the ingress cannot listen. The rest of the table is in force.
+/// An address for containers on which the ingress cannot listen. The rest of the table is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InternalRefused {
     pub address: SocketAddr,
@@ -446,7 +449,7 @@ pub struct Status {
     /// Version of the table in force.
     pub version: u64,
     pub listeners: Vec<Listener>,
-    /// Where the ingress listens for calls between components. Empty in versions that cannot.
+    /// Where the ingress listens for containers of apps. Empty in versions that cannot.
     #[serde(default)]
     pub internal: Vec<SocketAddr>,
     /// Where it should listen for them and cannot.

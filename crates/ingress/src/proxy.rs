@@ -35,7 +35,7 @@ use crate::files;
 use crate::forwarded;
 use crate::headers::{self, Origin};
 use crate::host;
-use crate::internal::InternalListener;
+use crate::internal::{CallListener, InternalListener};
 use crate::limits::Limits;
 use crate::listeners::SocketState;
 use crate::path::{BadPath, NormalPath};
@@ -43,6 +43,7 @@ use crate::protocol::{Address, TrustedProxies};
 use crate::refusals::Refusals;
 use crate::request_id::{self, REQUEST_ID};
 use crate::routing_state::RoutingState;
+use crate::table::Table;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
 use crate::upstream_http1::{
@@ -74,8 +75,28 @@ pub(crate) struct Client {
     pub socket: Arc<SocketState>,
     /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
     pub server_name: Option<Box<str>>,
-    /// Set if the client is another component of an app, which calls on this listener from this address.
+    /// Set if the client is a container, which connected to this listener from this address.
     pub internal: Option<(Arc<InternalListener>, IpAddr)>,
+}
+
+impl Client {
+    /// Set if another component of an app calls a service.
+    fn call(&self) -> Option<(&CallListener, IpAddr)> {
+        match self.internal.as_ref() {
+            Some((listener, peer)) => match &**listener {
+                InternalListener::Calls(listener) => Some((listener, *peer)),
+                InternalListener::Public(_) => None,
+            },
+            None => None,
+        }
+    }
+
+    /// Whether this host name is out of reach: a container reaches those of its own app.
+    fn is_of_another_app(&self, host: &str, table: &Table) -> bool {
+        let Some((_, peer)) = self.internal.as_ref().filter(|_| self.call().is_none()) else { return false };
+        let own = table.app_of_container(*peer);
+        table.app(host).is_none_or(|app| own.is_none_or(|own| own.id != app.id))
+    }
 }
 
 impl Proxy {
@@ -133,7 +154,7 @@ impl Proxy {
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let started = Instant::now();
         let uri = request.uri().clone();
-        if client.internal.is_none()
+        if client.call().is_none()
             && let Some(text) = self.certificates.answer(uri.path())
         {
             return Ok(Response::new(ResponseBody::generated(text.into())));
@@ -142,7 +163,7 @@ impl Proxy {
         let checked = host::normal(given_host.to_str().unwrap_or_default())
             .ok_or(ProxyError::BadRequest("The Host header is not a host name."))
             .and_then(|host| {
-                let path = match client.internal {
+                let path = match client.call() {
                     // A service gets every path that another component calls.
                     Some(_) => NormalPath::Plain("/"),
                     None => NormalPath::parse(uri.path()).map_err(bad_path)?,
@@ -160,10 +181,14 @@ impl Proxy {
         if let Some(entry) = &mut entry {
             entry.came_from(&origin.address);
         }
-        let https = if client.internal.is_none() { self.https_port_for(&origin, &host) } else { None };
+        let https = if client.call().is_none() { self.https_port_for(&origin, &host) } else { None };
         let table = self.routing.table();
+        if client.is_of_another_app(&host, &table) {
+            self.refusals.count(ProxyError::NoSuchHost.code());
+            return Err(ProxyError::NoSuchHost);
+        }
         if table.has_files
-            && client.internal.is_none()
+            && client.call().is_none()
             && https.is_none()
             && let Some(found) = files::find(&table, &host, &path, client.server_name.as_deref())
         {
@@ -193,7 +218,7 @@ impl Proxy {
             method: parts.method,
             uri: &uri,
             host: &given_host,
-            origin: client.internal.is_none().then_some(&*origin),
+            origin: client.call().is_none().then_some(&*origin),
             upload: Upload::new(body, framing, &parts.headers),
             headers: parts.headers,
             framing,
@@ -206,7 +231,7 @@ impl Proxy {
             uri: &uri,
             cors: cors.as_ref(),
             server_name: client.server_name.as_deref(),
-            internal: client.internal.as_ref().map(|(listener, peer)| (&**listener, *peer)),
+            internal: client.call(),
             https,
             is_safe: matches!(outgoing.method, Method::GET | Method::HEAD),
             error_page: None,

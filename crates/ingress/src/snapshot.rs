@@ -120,7 +120,7 @@ mod tests {
     fn a_saved_snapshot_is_loaded_again_and_only_the_owner_may_read_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("routes.json");
-        let snapshot = Snapshot::new(Vec::new(), RouteTable { version: 7, apps: Vec::new() });
+        let snapshot = Snapshot::new(Vec::new(), RouteTable { version: 7, ..RouteTable::default() });
         save(&path, &snapshot).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(matches!(load(&path).unwrap(), LoadOutcome::Snapshot(loaded) if *loaded == snapshot));
@@ -163,10 +163,10 @@ mod tests {
     fn a_failed_save_leaves_the_old_snapshot_intact() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("routes.json");
-        let old = Snapshot::new(Vec::new(), RouteTable { version: 1, apps: Vec::new() });
+        let old = Snapshot::new(Vec::new(), RouteTable { version: 1, ..RouteTable::default() });
         save(&path, &old).unwrap();
         std::fs::create_dir(path.with_extension("json.new")).unwrap();
-        save(&path, &Snapshot::new(Vec::new(), RouteTable { version: 2, apps: Vec::new() })).unwrap_err();
+        save(&path, &Snapshot::new(Vec::new(), RouteTable { version: 2, ..RouteTable::default() })).unwrap_err();
         assert!(matches!(load(&path).unwrap(), LoadOutcome::Snapshot(loaded) if *loaded == old));
     }
 }

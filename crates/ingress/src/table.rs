@@ -1,6 +1,7 @@
 //! The compiled route table: immutable, swapped as a whole. Finds the rule for a request; sends nothing.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -12,7 +13,7 @@ use crate::cors::Cors;
 use crate::counters::AppCounters;
 use crate::files::Site;
 use crate::host;
-use crate::internal::{self, Service};
+use crate::internal::{self, Network, Service};
 use crate::path::{NormalPath, has_prefix, rewritten};
 use crate::policy::CompiledPolicy;
 use crate::protocol::{AppRoutes, HostMatch, PathMatch, Rewrite, RouteRefused, RouteTable, Rule, Target};
@@ -29,8 +30,8 @@ pub(crate) struct Table {
     pub has_files: bool,
     hosts: HashMap<Box<str>, Arc<App>>,
     has_wildcards: bool,
-    /// Apps whose containers call services by way of the ingress, by id.
-    calling: HashMap<Box<str>, Arc<App>>,
+    /// Apps whose containers reach the ingress, by id, and their networks.
+    networks: HashMap<Box<str>, (Network, Arc<App>)>,
 }
 
 #[derive(Debug)]
@@ -92,8 +93,8 @@ impl Table {
         for routes in &wanted.apps {
             let app = Arc::new(App::compile(routes, registry, &mut table.refused));
             table.has_files |= app.rules.iter().any(|rule| rule.files.is_some());
-            if routes.internal.is_some() {
-                table.calling.insert(app.id.as_str().into(), Arc::clone(&app));
+            if let Some(internal) = &routes.internal {
+                table.networks.insert(app.id.as_str().into(), (Network::of(internal), Arc::clone(&app)));
             }
             for given in &routes.hosts {
                 let Some(name) = host::normal_entry(given) else {
@@ -124,7 +125,12 @@ impl Table {
 
     /// The app with this id, if its containers call services by way of the ingress.
     pub fn calling(&self, app: &str) -> Option<&Arc<App>> {
-        self.calling.get(app)
+        self.networks.get(app).map(|(_, app)| app)
+    }
+
+    /// The app that a container belongs to.
+    pub fn app_of_container(&self, peer: IpAddr) -> Option<&Arc<App>> {
+        self.networks.values().find(|(network, _)| network.contains(peer)).map(|(_, app)| app)
     }
 
     /// `host` must be in normal form.

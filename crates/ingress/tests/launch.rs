@@ -258,7 +258,7 @@ fn route(version: u64, upstream: &str, app: SocketAddr) -> RouteTable {
         policy: AppPolicy::default(),
         internal: None,
     };
-    RouteTable { version, apps: vec![app] }
+    RouteTable { version, apps: vec![app], ..RouteTable::default() }
 }
 
 /// A new process takes over under load: no request fails, the old process finishes its open request, and the new one

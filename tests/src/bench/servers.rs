@@ -290,6 +290,7 @@ pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
     RouteTable {
         version,
         apps: vec![AppRoutes { app, hosts, window, rules, policy: AppPolicy::default(), internal: None }],
+        ..RouteTable::default()
     }
 }
 

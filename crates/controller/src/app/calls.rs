@@ -17,6 +17,7 @@ use super::Shared;
 use super::context::Context;
 use super::records::Records;
 use crate::config::Reach;
+use crate::domains;
 use crate::supervise::lock;
 
 /// The prefix length of an app's network.
@@ -49,7 +50,7 @@ pub(super) fn routes(
     };
     let services: Vec<_> = ports.into_iter().map(service).collect();
     let gateway = shared.config.network_pool.network(records.app.network).gateway();
-    (!services.is_empty()).then_some(InternalRoutes { gateway, prefix: PREFIX, services })
+    Some(InternalRoutes { gateway, prefix: PREFIX, services })
 }
 
 /// The HTTP ports of the services that other components may call.
@@ -84,8 +85,10 @@ pub(super) fn have_same_listeners(one: &InternalRoutes, other: &InternalRoutes) 
 /// How a new container calls the services of its app.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Calls {
-    /// Names in its `/etc/hosts`.
+    /// Names of services in its `/etc/hosts`.
     pub hosts: Vec<(String, Ipv4Addr)>,
+    /// Public host names of the app in its `/etc/hosts`.
+    pub public: Vec<(String, Ipv4Addr)>,
     /// Addresses of the ingress that it has to reach.
     pub addresses: Vec<SocketAddrV4>,
 }
@@ -96,7 +99,16 @@ pub(super) fn of_new_container(cx: &Context, routes: Option<&InternalRoutes>) ->
     let (Some(routes), Some(spec)) = (routes, deployment.and_then(|it| cx.records.spec_of(it))) else {
         return Calls::default();
     };
-    calls(routes, &spec, &cx.shared.ingress.call_listeners().open)
+    let ingress = &cx.shared.ingress;
+    let names = domains::host_names(&cx.records.app.name, &spec);
+    let public =
+        ingress.public_gateway().map(|at| names.into_iter().filter(|it| is_local(it)).map(|it| (it, at)).collect());
+    Calls { public: public.unwrap_or_default(), ..calls(routes, &spec, &ingress.call_listeners().open) }
+}
+
+/// Whether no DNS server on the internet has an answer for this name (RFC 6761, RFC 9476 and ICANN's `internal`).
+fn is_local(name: &str) -> bool {
+    !name.starts_with('*') && [".localhost", ".test", ".internal", ".alt"].iter().any(|it| name.ends_with(it))
 }
 
 fn calls(routes: &InternalRoutes, spec: &AppSpec, open: &BTreeSet<SocketAddr>) -> Calls {
@@ -108,6 +120,7 @@ fn calls(routes: &InternalRoutes, spec: &AppSpec, open: &BTreeSet<SocketAddr>) -
     let called: Vec<_> = routes.services.iter().filter(is_called).collect();
     let addresses: BTreeSet<_> = called.iter().flat_map(|it| it.ports.iter().map(at)).collect();
     Calls {
+        public: Vec::new(),
         hosts: called.iter().map(|it| (it.name.clone(), routes.gateway)).collect(),
         addresses: addresses.into_iter().collect(),
     }
@@ -263,6 +276,20 @@ services:
         assert_eq!(named(&[3000, 3001, 8080, 9000]), ("api=10.192.7.1 web=10.192.7.1".into(), vec![3000, 3001, 8080]));
         assert_eq!(named(&[3000, 8080]), ("web=10.192.7.1".into(), vec![8080]));
         assert_eq!(named(&[]), (String::new(), vec![]));
+    }
+
+    #[test]
+    fn only_names_without_an_answer_on_the_internet_lead_to_this_host() {
+        for (name, local) in [
+            ("shop.localhost", true),
+            ("shop.test", true),
+            ("shop.internal", true),
+            ("*.shop.test", false),
+            ("shop.example.com", false),
+            ("localhost.example.com", false),
+        ] {
+            assert_eq!(is_local(name), local, "{name}");
+        }
     }
 
     #[test]

@@ -8,12 +8,14 @@ use std::time::Duration;
 use engine::{ContainerSpec, Engine, EngineError, Identity, Limits, NetworkJoin, NetworkSpec, PublishedPort, Role};
 use rollout::ids::{InstanceName, RevisionId};
 use store::records::Revision;
+use tracing::warn;
 
 use super::calls::{Calls, reach_ingress};
 use super::drift::Expected;
 use super::records::Records;
 use super::{Shared, databases};
 use crate::process::{Process, process};
+use crate::public_network;
 
 impl Records {
     /// The expected state of a container, from its record. `host`: CPUs and memory of the engine's host.
@@ -96,13 +98,28 @@ pub(super) async fn create_process(
     mut spec: ContainerSpec,
     calls: Calls,
 ) -> Result<String, EngineError> {
-    if !calls.hosts.is_empty() && reach_ingress(shared, &network, &spec, &calls.addresses).await? {
+    // Without services to call, there is no check: if a firewall drops its connections, a request to the app's own host name
+    // ends after a while instead of at once.
+    if calls.hosts.is_empty() || reach_ingress(shared, &network, &spec, &calls.addresses).await? {
         spec.hosts = calls.hosts;
+        if !calls.public.is_empty() && has_public_network(shared).await {
+            spec.hosts.extend(calls.public);
+        }
     }
     let defaults = shared.engine.image_defaults(&spec.image).await?;
     let Process { command, stop_signal } = process(spec.command.as_deref(), &defaults);
     create_in_network(shared, network, ContainerSpec { command, stop_signal: Some(stop_signal.full_name()), ..spec })
         .await
+}
+
+/// Whether the network of the address of public host names exists. A person may have removed it, because no container is on it.
+async fn has_public_network(shared: &Shared) -> bool {
+    let Some(network) = shared.public_network else { return false };
+    let ensured = shared.engine.ensure_network(&public_network::spec(network, &shared.names)).await;
+    if let Err(error) = &ensured {
+        warn!(%error, "a new container does not reach the public host names of its app");
+    }
+    ensured.is_ok()
 }
 
 /// Creates the network if it is missing, then the container in it.

@@ -79,6 +79,7 @@ use crate::ingress_client::IngressClient;
 use crate::logbook::Logbook;
 use crate::metrics::EventCounts;
 use crate::names::Names;
+use crate::network::AppNetwork;
 use crate::ports::PublishedPorts;
 use crate::probe::HealthChecker;
 use crate::traffic::TrafficHistory;
@@ -125,6 +126,8 @@ pub(crate) struct Shared {
     pub connect_check: Arc<dyn ConnectCheck>,
     /// Whether containers reach the ingress in their app's network.
     pub call_checks: CallChecks,
+    /// The network of the address at which containers reach the public host names of their app.
+    pub public_network: Option<AppNetwork>,
     /// Builds images from sources.
     pub image_builder: Arc<dyn ImageBuilder>,
     pub names: Names,

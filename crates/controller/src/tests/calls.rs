@@ -33,7 +33,9 @@ fn every_container_is_created_after_the_ingress_listens_and_finds_services_there
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
         let internal = internal(&cluster, &app).unwrap();
-        let wanted = format!("web={}", internal.gateway);
+        let public = cluster.ingress.taken().last().unwrap().table.for_containers[0].address;
+        assert_ne!(public.ip(), internal.gateway);
+        let wanted = format!("web={} shop.localhost={}", internal.gateway, public.ip());
         let hosts = hosts(&cluster, &app).await;
         assert_eq!(hosts, BTreeMap::from([("mill".into(), wanted.clone()), ("web".into(), wanted)]));
         assert_eq!((internal.services.len(), internal.services[0].ports.as_slice()), (1, &[8080][..]));
@@ -99,5 +101,20 @@ fn with_published_ports_calls_do_not_pass_the_ingress() {
         assert!(hosts(&cluster, &app).await.values().all(String::is_empty));
         let notes = cluster.newest(&app).await.record.notes.join("\n");
         assert!(notes.contains("directly, because this host reaches instances at published ports"), "{notes}");
+    });
+}
+
+#[test]
+fn a_start_of_the_controller_keeps_the_listeners_for_containers() {
+    simulate(async {
+        let (mut cluster, app) = TestCluster::with_app().await;
+        let listeners = cluster.ingress.taken().last().unwrap().table.for_containers.clone();
+        assert!(!listeners.is_empty());
+        let before = cluster.ingress.taken().len();
+        cluster.crash().await;
+        cluster.open().await;
+        cluster.settle(&app, Stage::Active).await;
+        let tables = cluster.ingress.taken().split_off(before);
+        assert!(!tables.is_empty() && tables.iter().all(|it| it.table.for_containers == listeners), "{tables:?}");
     });
 }

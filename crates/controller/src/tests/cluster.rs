@@ -308,7 +308,7 @@ impl TestCluster {
     pub async fn gone(&self, app: &AppId) {
         self.until(async || {
             let left: Vec<_> = self.engine.containers().into_iter().map(|it| it.name).collect();
-            let networks = self.engine.network_specs().len();
+            let networks = self.networks_of_apps();
             let recorded = self.store().app(app).await.unwrap().is_some();
             let routed = self.ingress.taken().last().is_some_and(|it| !it.table.apps.is_empty());
             let nothing = left.is_empty() && networks == 0 && !recorded && !routed;
@@ -317,6 +317,11 @@ impl TestCluster {
         .await;
         // The next app of this name uses the same names.
         self.starts.lock().unwrap().clear();
+    }
+
+    /// How many networks belong to apps.
+    fn networks_of_apps(&self) -> usize {
+        self.engine.network_specs().iter().filter(|it| !it.identity.app.is_empty()).count()
     }
 
     /// How often a process was started in containers whose name contains `name_part`. Every name contains the app's

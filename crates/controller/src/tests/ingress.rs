@@ -212,13 +212,14 @@ impl MemoryIngress {
     }
 }
 
-/// Where the table says to listen for calls between components.
+/// Where the table says to listen for containers.
 fn call_listeners(table: &RouteTable) -> Vec<SocketAddr> {
     let of_app = |it: &InternalRoutes| {
         let gateway = it.gateway;
         it.services.iter().flat_map(|it| it.ports.clone()).map(move |port| (gateway, port).into()).collect::<Vec<_>>()
     };
-    table.apps.iter().filter_map(|it| it.internal.as_ref()).flat_map(of_app).collect()
+    let calls = table.apps.iter().filter_map(|it| it.internal.as_ref()).flat_map(of_app);
+    calls.chain(table.for_containers.iter().map(|it| it.address)).collect()
 }
 
 #[async_trait]

@@ -17,7 +17,7 @@ use super::ingress::MemoryIngress;
 use super::simulation::{directory, simulate, write_to};
 use crate::config::WebhookSettings;
 use crate::fence::Fence;
-use crate::ingress_client::{IngressClient, IngressConnection, RecordedApps, webhook_routes};
+use crate::ingress_client::{IngressClient, IngressConnection, Listeners, RecordedApps, webhook_routes};
 use crate::names::Names;
 
 fn part(app: &str) -> AppRoutes {
@@ -43,14 +43,21 @@ async fn client_after(
     write_to(Some(store.clone()));
     let engine = FakeEngine::new();
     let ingress = MemoryIngress::new(engine.clone());
-    ingress.set_table(RouteTable { version: 500, apps: served.iter().map(|it| part(it)).collect() }).await.unwrap();
+    ingress
+        .set_table(RouteTable {
+            version: 500,
+            apps: served.iter().map(|it| part(it)).collect(),
+            ..RouteTable::default()
+        })
+        .await
+        .unwrap();
     let fence = Fence::raise(Arc::new(engine), &store, Names::new("test")).await.unwrap();
     let ids = |names: &[&str]| -> BTreeSet<_> { names.iter().map(|it| AppId::from(*it)).collect() };
     let (on_record, deleted) = (ids(on_record), ids(deleted));
     let http = ([127, 0, 0, 1], 8080).into();
     let stop = fence.lost().child_token();
     let client = IngressClient::start(
-        (http, None),
+        Listeners { http, https: None, public_gateway: None },
         Box::new(ingress.clone()),
         own,
         RecordedApps { on_record: &on_record, removed: &deleted, being_deleted: &BTreeSet::new() },

@@ -32,7 +32,7 @@ pub(super) struct Connection {
     pub behind: Option<Arc<TrustedProxies>>,
     /// The host name in the TLS handshake, in normal form. `None`: there is no TLS.
     pub server_name: Option<Box<str>>,
-    /// The listener, if it is one for calls between components.
+    /// The listener, if it is one for containers.
     pub internal: Option<Arc<InternalListener>>,
     pub stop: CancellationToken,
     pub cut: CancellationToken,

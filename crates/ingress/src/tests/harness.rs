@@ -67,6 +67,7 @@ pub fn table(version: u64, rules: Vec<Rule>) -> RouteTable {
     let (app, window) = ("shop".to_owned(), "d1".to_owned());
     RouteTable {
         version,
+        for_containers: Vec::new(),
         apps: vec![AppRoutes {
             app,
             hosts: vec!["shop".to_owned()],

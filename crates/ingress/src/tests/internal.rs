@@ -7,7 +7,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use super::harness::*;
 use crate::limits::Limits;
-use crate::protocol::{InternalRoutes, InternalService, RouteTable, Upstream};
+use crate::protocol::{InternalRoutes, InternalService, Rewrite, RouteTable, Upstream};
 
 /// The network of the app. All addresses of 127.0.0.0/8 are this host's.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 9, 7, 1);
@@ -167,4 +167,35 @@ async fn a_port_of_another_program_is_reported_and_tried_again() {
     drop(taken);
     proxy.accept_calls(&calls(2, services)).await;
     assert!(call(CALLER, port, "api", "").await.ends_with("api"));
+}
+
+#[tokio::test]
+async fn containers_reach_the_public_host_names_of_their_own_app_only() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let address = SocketAddr::from((Ipv4Addr::new(127, 9, 0, 1), free_port()));
+    let mut table = calls(1, Vec::new());
+    table.apps[0].rules = vec![rule("/", Rewrite::Keep, &[("web", echo().await)])];
+    let mut other = table.apps[0].clone();
+    (other.app, other.hosts) = ("blog".to_owned(), vec!["blog".to_owned()]);
+    other.internal.as_mut().unwrap().gateway = Ipv4Addr::new(127, 9, 8, 1);
+    table.apps.push(other);
+    table.for_containers = vec![http(address)];
+    proxy.accept_calls(&table).await;
+    let ask = async |from: Ipv4Addr, host: &str| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_all(&mut stream).await
+    };
+    let answer = ask(CALLER, "shop").await;
+    assert!(status(&answer) == 200 && answer.contains(&format!("x-forwarded-for: {CALLER}\n")), "{answer}");
+    assert_eq!(status(&ask(Ipv4Addr::new(127, 9, 8, 2), "blog").await), 200);
+    for host in ["blog", "nobody"] {
+        assert_eq!(status(&ask(CALLER, host).await), 404, "{host}");
+    }
+    for stranger in [GATEWAY, Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 9, 0, 7)] {
+        assert_eq!(ask(stranger, "shop").await, "", "{stranger}");
+    }
 }

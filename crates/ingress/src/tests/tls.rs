@@ -60,7 +60,7 @@ impl Site {
             app("blog", "blog.example.com", echo().await),
             app("wild", "*.example.org", echo().await),
         ];
-        proxy.routing.install(&RouteTable { version: 1, apps });
+        proxy.routing.install(&RouteTable { version: 1, apps, ..RouteTable::default() });
         certificates.certificates.push(certificate(&["*.example.com", "a.example.org"]));
         let https = proxy.listen_with(&certificates).await;
         Site { proxy, https, certificates }
@@ -283,7 +283,7 @@ async fn the_files_of_a_static_site_are_redirected_and_refused_like_what_instanc
     let mut shop = app("shop", "shop.example.com", echo().await);
     shop.rules = vec![site("/", Rewrite::Strip, &[&files], errors())];
     let apps = vec![shop, app("blog", "blog.example.com", echo().await)];
-    hosts.proxy.routing.install(&RouteTable { version: 2, apps });
+    hosts.proxy.routing.install(&RouteTable { version: 2, apps, ..RouteTable::default() });
     let request = "GET / HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n";
     assert_eq!(status(&hosts.proxy.raw(request).await), 301, "by HTTP");
     let secure = hosts.raw("shop.example.com", request).await;
@@ -317,7 +317,7 @@ async fn websockets_work_over_tls() {
     })
     .await;
     let site = Site::open(CertificateSet::default()).await;
-    site.proxy.routing.install(&RouteTable { version: 2, apps: vec![app_on(app)] });
+    site.proxy.routing.install(&RouteTable { version: 2, apps: vec![app_on(app)], ..RouteTable::default() });
     let mut stream = site.connect("shop.example.com", &[b"http/1.1"]).await.unwrap();
     let text = "GET / HTTP/1.1\r\nHost: shop.example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     stream.write_all(text.as_bytes()).await.unwrap();

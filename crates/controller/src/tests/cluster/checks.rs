@@ -69,7 +69,7 @@ impl TestCluster {
         ensure(there == recorded && containers.len() == there.len(), || {
             format!("recorded {recorded:#?}, there {containers:#?}")
         })?;
-        let networks = self.engine.network_specs().len();
+        let networks = self.networks_of_apps();
         ensure(networks <= 1 && (networks == 1 || recorded.is_empty()), || format!("{networks} networks"))
     }
 
