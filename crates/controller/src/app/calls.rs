@@ -186,8 +186,9 @@ impl CallChecks {
     }
 }
 
-/// Whether a container at this place reaches the ingress. Checks that in the app's network, unless it is known. Errors: those
-/// of the engine.
+/// Whether a container at this place reaches the ingress. Checks that in the app's network, unless it is known. If the check
+/// fails, the container calls services directly. Errors: those of the engine that the container would meet as well, and for
+/// which the controller has a remedy.
 pub(super) async fn reach_ingress(
     shared: &Shared,
     network: &NetworkSpec,
@@ -206,12 +207,20 @@ pub(super) async fn reach_ingress(
         return Ok(false);
     }
     let name = shared.names.connect_check(&app);
-    if shared.connect_check.connects(&name, (network, place.address), addresses).await? {
-        reached.extend(addresses);
-        return Ok(true);
-    }
-    let why =
-        format!("containers cannot connect to {} of this host; a firewall may drop such connections", network.gateway);
+    let why = match shared.connect_check.connects(&name, (network, place.address), addresses).await {
+        Ok(true) => {
+            reached.extend(addresses);
+            return Ok(true);
+        }
+        Ok(false) => {
+            format!(
+                "containers cannot connect to {} of this host; a firewall may drop such connections",
+                network.gateway
+            )
+        }
+        Err(error @ (EngineError::Unreachable { .. } | EngineError::SubnetTaken { .. })) => return Err(error),
+        Err(error) => format!("the check whether containers can connect to this host failed: {error}"),
+    };
     warn!(%app, why, "components call services directly");
     *lock(&check.failed) = Some((deployment, why));
     Ok(false)

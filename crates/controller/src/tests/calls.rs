@@ -1,14 +1,13 @@
 //! Calls between components, by way of the ingress.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::SeqCst;
 
 use engine_fake::Verb;
 use ingress::protocol::InternalRoutes;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 
-use super::cluster::TestCluster;
+use super::cluster::{Connection, TestCluster};
 use super::simulation::simulate;
 use crate::config::Reach;
 
@@ -57,7 +56,7 @@ fn every_container_is_created_after_the_ingress_listens_and_finds_services_there
 fn without_a_way_to_the_ingress_the_engines_dns_answers_and_a_note_says_why() {
     simulate(async {
         let cluster = TestCluster::new().await;
-        cluster.connects.store(false, SeqCst);
+        cluster.set_connection(Connection::Dropped);
         let app = cluster.create("1").await;
         cluster.settle(&app, Stage::Active).await;
         assert!(hosts(&cluster, &app).await.values().all(String::is_empty));
@@ -65,12 +64,29 @@ fn without_a_way_to_the_ingress_the_engines_dns_answers_and_a_note_says_why() {
         assert!(notes.contains("directly, because containers cannot connect to 10."), "{notes}");
 
         // The next deployment checks again.
-        cluster.connects.store(true, SeqCst);
+        cluster.set_connection(Connection::Accepted);
         cluster.restart(&app).await;
         cluster.settle(&app, Stage::Active).await;
         assert!(hosts(&cluster, &app).await.values().all(|it| it.starts_with("web=")));
         let notes = cluster.newest(&app).await.record.notes.join("\n");
         assert!(!notes.contains("directly"), "{notes}");
+    });
+}
+
+#[test]
+fn a_check_that_fails_does_not_hold_up_new_instances() {
+    simulate(async {
+        let cluster = TestCluster::new().await;
+        cluster.set_connection(Connection::Refused);
+        let app = cluster.create("1").await;
+        cluster.settle(&app, Stage::Active).await;
+        assert!(hosts(&cluster, &app).await.values().all(String::is_empty));
+        let notes = cluster.newest(&app).await.record.notes.join("\n");
+        assert!(
+            notes.contains("directly, because the check whether containers can connect to this host failed"),
+            "{notes}"
+        );
+        assert!(notes.contains("no space left"), "{notes}");
     });
 }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -67,12 +66,25 @@ pub const DEPLOYMENT_LIMIT: Duration = Duration::from_secs(900);
 const WANTED: [(&str, usize); 2] = [("mill", 1), ("web", 2)];
 
 /// Whether containers connect to all addresses of this host.
-struct Connects(Arc<AtomicBool>);
+struct Connects(Arc<Mutex<Connection>>);
+
+/// What a check of connections from containers to this host finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    Accepted,
+    Dropped,
+    /// The engine refuses to create the check.
+    Refused,
+}
 
 #[async_trait]
 impl ConnectCheck for Connects {
     async fn connects(&self, _: &str, _: (&NetworkSpec, Ipv4Addr), _: &[SocketAddrV4]) -> Result<bool, EngineError> {
-        Ok(self.0.load(SeqCst))
+        match *self.0.lock().unwrap() {
+            Connection::Accepted => Ok(true),
+            Connection::Dropped => Ok(false),
+            Connection::Refused => Err(EngineError::DiskFull { detail: "no space left".to_owned() }),
+        }
     }
 }
 
@@ -87,7 +99,7 @@ pub struct TestCluster {
     pub poll: Option<Duration>,
     pub reached: Reach,
     /// Whether containers can connect to this host.
-    pub connects: Arc<AtomicBool>,
+    connection: Arc<Mutex<Connection>>,
     /// How many processes were started, by container.
     starts: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -135,7 +147,7 @@ impl TestCluster {
             webhooks: None,
             poll: None,
             reached: Reach::Direct,
-            connects: Arc::new(AtomicBool::new(true)),
+            connection: Arc::new(Mutex::new(Connection::Accepted)),
             starts: Arc::default(),
         };
         cluster.count_starts();
@@ -168,7 +180,7 @@ impl TestCluster {
             host: engine::Limits { cpu_millis: 4000, memory_bytes: 8 << 30 },
             connector: Box::new(self.ingress.clone()),
             health_checker: Arc::new(self.engine.clone()),
-            connect_check: Arc::new(Connects(self.connects.clone())),
+            connect_check: Arc::new(Connects(self.connection.clone())),
             image_builder: Arc::new(self.image_builder.clone()),
         };
         let started = take_over(self.config(), directory, store, dependencies).await?;
@@ -225,6 +237,11 @@ impl TestCluster {
             std::fs::remove_file(entry.path()).unwrap();
         }
         copy_files(copy.path(), &data);
+    }
+
+    /// From now on, checks of connections from containers to this host find this.
+    pub fn set_connection(&self, connection: Connection) {
+        *self.connection.lock().unwrap() = connection;
     }
 
     pub fn controller(&self) -> &Controller {
