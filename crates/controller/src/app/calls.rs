@@ -163,7 +163,7 @@ pub(super) fn notes(cx: &Context, routes: Option<&InternalRoutes>) -> Vec<String
 pub(crate) struct CallChecks(Mutex<BTreeMap<AppId, Arc<CheckOfApp>>>);
 
 #[derive(Default)]
-struct CheckOfApp {
+pub(crate) struct CheckOfApp {
     /// Addresses that containers reached. Locked during a check.
     reached: tokio::sync::Mutex<BTreeSet<SocketAddrV4>>,
     /// The deployment during which a check failed, and why. The next deployment checks again.
@@ -173,11 +173,16 @@ struct CheckOfApp {
 impl CallChecks {
     /// Whether a check runs in the app's network.
     pub(super) fn is_running(&self, app: &AppId) -> bool {
-        self.of(app).reached.try_lock().is_err()
+        self.known(app).is_some_and(|it| it.reached.try_lock().is_err())
+    }
+
+    /// After the app is deleted.
+    pub(super) fn forget(&self, app: &AppId) {
+        lock(&self.0).remove(app);
     }
 
     fn failure(&self, app: &AppId, deployment: &DeploymentId) -> Option<String> {
-        let failed = lock(&self.of(app).failed).clone();
+        let failed = lock(&self.known(app)?.failed).clone();
         failed.filter(|(of, _)| of == deployment).map(|(_, why)| why)
     }
 
@@ -191,6 +196,11 @@ impl CallChecks {
 /// which the controller has a remedy.
 pub(super) async fn reach_ingress(
     shared: &Shared,
+    /// What checks of an app found out. `None`: nothing.
+    pub(crate) fn known(&self, app: &AppId) -> Option<Arc<CheckOfApp>> {
+        lock(&self.0).get(app).cloned()
+    }
+
     network: &NetworkSpec,
     container: &ContainerSpec,
     addresses: &[SocketAddrV4],

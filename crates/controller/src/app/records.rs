@@ -59,8 +59,10 @@ impl Records {
         let deployment_ended = changes.iter().any(ends);
         self.shared.events.count(&self.state, &changes);
         for change in changes {
-            if let Change::ForgetInstance(name) = &change {
-                self.shared.ports.free(name);
+            match &change {
+                Change::ForgetInstance(name) => self.shared.ports.free(name),
+                Change::ForgetApp(id) => self.shared.call_checks.forget(id),
+                _ => {}
             }
             self.apply(change);
         }

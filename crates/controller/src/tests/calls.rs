@@ -9,6 +9,7 @@ use rollout::ids::AppId;
 
 use super::cluster::{Connection, TestCluster};
 use super::simulation::simulate;
+use crate::Control;
 use crate::config::Reach;
 
 /// The names in the `/etc/hosts` of each container of the app, by component, and the address of the ingress there.
@@ -87,6 +88,18 @@ fn a_check_that_fails_does_not_hold_up_new_instances() {
             "{notes}"
         );
         assert!(notes.contains("no space left"), "{notes}");
+    });
+}
+
+#[test]
+fn checks_of_a_deleted_app_are_forgotten() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let checks = || cluster.controller().0.shared.call_checks.known(&app).is_some();
+        assert!(checks());
+        cluster.controller().delete_app(&app).await.unwrap();
+        cluster.gone(&app).await;
+        assert!(!checks());
     });
 }
 
