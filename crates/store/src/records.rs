@@ -299,6 +299,9 @@ pub struct Instance {
     /// host reaches the container's address, and in rows of older versions.
     #[serde(default)]
     pub published: BTreeMap<u16, u16>,
+    /// Services that its container may find at the ingress, by `/etc/hosts`. Chosen before its container is created.
+    #[serde(default)]
+    pub calls: BTreeSet<String>,
     /// Set when the instance is created. `None` in rows of older versions; then the component's target has them.
     #[serde(default)]
     pub stop_times: Option<StopTimes>,

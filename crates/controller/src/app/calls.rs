@@ -36,7 +36,8 @@ pub(super) fn routes(
     }
     let deployments = [records.rolling(), records.active()];
     let specs: Vec<_> = deployments.into_iter().flatten().filter_map(|it| records.spec_of(it)).collect();
-    let mut ports = ports(specs.iter().map(|it| &**it));
+    let called: BTreeSet<&str> = records.instances.iter().flat_map(|it| &it.calls).map(String::as_str).collect();
+    let mut ports = ports(specs.iter().map(|it| &**it), &called);
     // Instances of an abandoned rollback may serve on another port.
     for row in &records.instances {
         let port = records.revision(&row.revision).and_then(|it| it.port);
@@ -53,19 +54,27 @@ pub(super) fn routes(
     Some(InternalRoutes { gateway, prefix: PREFIX, services })
 }
 
-/// The HTTP ports of the services that other components may call.
-fn ports<'a>(specs: impl Iterator<Item = &'a AppSpec>) -> BTreeMap<String, BTreeSet<u16>> {
+/// The HTTP ports of the services that other components may call. `called`: services whose names lead containers to the
+/// ingress, although new containers would call them directly.
+fn ports<'a>(specs: impl Iterator<Item = &'a AppSpec>, called: &BTreeSet<&str>) -> BTreeMap<String, BTreeSet<u16>> {
     let mut ports: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
-    for spec in specs.filter(|it| has_callers(it)) {
+    for spec in specs {
+        let has_callers = has_callers(spec);
         for service in &spec.services {
-            if let Some(port) = spec.http_port(service)
-                && service.protocol != Some(Protocol::Http2)
-            {
-                ports.entry(service.common.name.clone()).or_default().insert(port);
+            let name = &service.common.name;
+            let is_called = has_callers && service.protocol != Some(Protocol::Http2) || called.contains(name.as_str());
+            if let Some(port) = spec.http_port(service).filter(|_| is_called) {
+                ports.entry(name.clone()).or_default().insert(port);
             }
         }
     }
     ports
+}
+
+/// The services that a new container calls by way of the ingress, if that is possible.
+pub(super) fn called(spec: &AppSpec) -> BTreeSet<String> {
+    let is_plain = |name: &str| spec.services.iter().any(|it| it.common.name == name && it.internal_ports.is_empty());
+    ports(std::iter::once(spec), &BTreeSet::new()).into_keys().filter(|it| is_plain(it)).collect()
 }
 
 /// Whether containers of several components run.
@@ -113,9 +122,9 @@ fn is_local(name: &str) -> bool {
 
 fn calls(routes: &InternalRoutes, spec: &AppSpec, open: &BTreeSet<SocketAddr>) -> Calls {
     let at = |port: &u16| SocketAddrV4::new(routes.gateway, *port);
+    let called = called(spec);
     let is_called = |it: &&InternalService| {
-        spec.services.iter().any(|service| service.common.name == it.name && service.internal_ports.is_empty())
-            && it.ports.iter().all(|port| open.contains(&at(port).into()))
+        called.contains(&it.name) && it.ports.iter().all(|port| open.contains(&at(port).into()))
     };
     let called: Vec<_> = routes.services.iter().filter(is_called).collect();
     let addresses: BTreeSet<_> = called.iter().flat_map(|it| it.ports.iter().map(at)).collect();
@@ -130,7 +139,7 @@ fn calls(routes: &InternalRoutes, spec: &AppSpec, open: &BTreeSet<SocketAddr>) -
 pub(super) fn notes(cx: &Context, routes: Option<&InternalRoutes>) -> Vec<String> {
     let Some(rolling) = cx.records.rolling() else { return Vec::new() };
     let Some(spec) = cx.records.spec_of(rolling) else { return Vec::new() };
-    let services = ports(std::iter::once(&*spec));
+    let services = ports(std::iter::once(&*spec), &BTreeSet::new());
     if services.is_empty() {
         return Vec::new();
     }
@@ -186,6 +195,11 @@ impl CallChecks {
         failed.filter(|(of, _)| of == deployment).map(|(_, why)| why)
     }
 
+    /// What checks of an app found out. `None`: nothing.
+    pub(crate) fn known(&self, app: &AppId) -> Option<Arc<CheckOfApp>> {
+        lock(&self.0).get(app).cloned()
+    }
+
     fn of(&self, app: &AppId) -> Arc<CheckOfApp> {
         lock(&self.0).entry(app.clone()).or_default().clone()
     }
@@ -196,11 +210,6 @@ impl CallChecks {
 /// which the controller has a remedy.
 pub(super) async fn reach_ingress(
     shared: &Shared,
-    /// What checks of an app found out. `None`: nothing.
-    pub(crate) fn known(&self, app: &AppId) -> Option<Arc<CheckOfApp>> {
-        lock(&self.0).get(app).cloned()
-    }
-
     network: &NetworkSpec,
     container: &ContainerSpec,
     addresses: &[SocketAddrV4],
@@ -267,7 +276,7 @@ services:
     #[test]
     fn services_of_the_old_and_the_new_spec_are_called_on_the_ports_of_both() {
         let after = SHOP.replace("3000", "3001");
-        let found = ports([spec(SHOP), spec(&after)].iter());
+        let found = ports([spec(SHOP), spec(&after)].iter(), &BTreeSet::new());
         let found: Vec<_> = found.into_iter().map(|(name, ports)| (name, Vec::from_iter(ports))).collect();
         let wanted = [("api", vec![3000, 3001]), ("mixed", vec![9000]), ("web", vec![8080])];
         assert_eq!(found, wanted.map(|(name, ports)| (name.to_owned(), ports)));
@@ -276,9 +285,22 @@ services:
     #[test]
     fn an_app_of_one_component_has_no_calls() {
         let alone = "services: [{name: web, git: {repo_clone_url: /x}}]\n";
-        assert!(ports([spec(alone)].iter()).is_empty());
+        assert!(ports([spec(alone)].iter(), &BTreeSet::new()).is_empty());
         let with_worker = format!("{alone}workers: [{{name: mill, git: {{repo_clone_url: /x}}}}]\n");
-        assert_eq!(ports([spec(&with_worker)].iter()).len(), 1);
+        assert_eq!(ports([spec(&with_worker)].iter(), &BTreeSet::new()).len(), 1);
+    }
+
+    #[test]
+    fn a_service_that_containers_find_at_the_ingress_keeps_its_listener() {
+        let alone = spec("services: [{name: web, git: {repo_clone_url: /x}}]\n");
+        assert_eq!(
+            ports([alone.clone()].iter(), &BTreeSet::from(["web", "gone"])).into_keys().collect::<Vec<_>>(),
+            ["web"]
+        );
+        assert!(called(&alone).is_empty(), "new containers find it by the engine's DNS");
+        let http2 = spec(&SHOP.replace("http_port: 3000", "protocol: HTTP2"));
+        assert!(ports([http2.clone()].iter(), &BTreeSet::from(["api"])).contains_key("api"));
+        assert_eq!(called(&http2), BTreeSet::from(["web".to_owned()]));
     }
 
     #[test]

@@ -118,6 +118,8 @@ fn new(
     slot: u32,
 ) -> Option<Instance> {
     let address = cx.free_address(snapshot)?;
+    let spec = cx.records.deployment(deployment).and_then(|it| cx.records.spec_of(it));
+    let calls = spec.filter(|_| cx.shared.reach == Reach::Direct).map(|it| calls::called(&it));
     app.serial += 1;
     let now = clock::now();
     Some(Instance {
@@ -134,6 +136,7 @@ fn new(
         address,
         published: BTreeMap::new(),
         stop_times: Some(target.timing.stop_times()),
+        calls: calls.unwrap_or_default(),
         kept_alive: false,
         refused: None,
         created: now,
@@ -181,7 +184,8 @@ async fn create(cx: &mut Context, snapshot: &Snapshot, name: &InstanceName) -> R
     let Some((network, spec)) = container_of(cx, name) else {
         return cx.refuse(name, format!("revision {} is not on record", row.revision)).await;
     };
-    let (shared, calls) = (cx.shared.clone(), calls::of_new_container(cx, snapshot.routes.calls()));
+    let (shared, mut calls) = (cx.shared.clone(), calls::of_new_container(cx, snapshot.routes.calls()));
+    calls.hosts.retain(|(service, _)| row.calls.contains(service));
     begin(cx, row.name, InstanceAction::Create, async move {
         create_process(&shared, network, spec, calls).await.map(drop)
     });

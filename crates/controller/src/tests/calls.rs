@@ -7,10 +7,11 @@ use ingress::protocol::InternalRoutes;
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 
-use super::cluster::{Connection, TestCluster};
+use super::cluster::{Connection, TestCluster, caller, spec};
 use super::simulation::simulate;
 use crate::Control;
 use crate::config::Reach;
+use crate::view::UpdateOptions;
 
 /// The names in the `/etc/hosts` of each container of the app, by component, and the address of the ingress there.
 async fn hosts(cluster: &TestCluster, app: &AppId) -> BTreeMap<String, String> {
@@ -100,6 +101,27 @@ fn checks_of_a_deleted_app_are_forgotten() {
         cluster.controller().delete_app(&app).await.unwrap();
         cluster.gone(&app).await;
         assert!(!checks());
+    });
+}
+
+#[test]
+fn a_listener_stays_while_containers_find_a_service_there() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let ports =
+            || internal(&cluster, &app).unwrap().services.into_iter().flat_map(|it| it.ports).collect::<Vec<_>>();
+        let mut alone = spec("1");
+        alone.workers.clear();
+        alone.jobs.clear();
+        cluster.controller().update_app(&app, alone, UpdateOptions::default(), &caller()).await.unwrap();
+        cluster.reach(&cluster.newest(&app).await.id, Stage::Active).await;
+        assert!(hosts(&cluster, &app).await["web"].starts_with("web="), "the instances stayed");
+        assert_eq!(ports(), [8080]);
+
+        cluster.restart(&app).await;
+        cluster.reach(&cluster.newest(&app).await.id, Stage::Active).await;
+        assert!(hosts(&cluster, &app).await["web"].starts_with("shop.localhost="));
+        assert_eq!(ports(), Vec::<u16>::new());
     });
 }
 

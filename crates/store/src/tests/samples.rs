@@ -133,6 +133,7 @@ pub(super) fn instance(app: &str, slot: u32) -> Instance {
         since: Timestamp(3),
         address: Ipv4Addr::new(10, 192, 1, 9),
         published: [(8080, 20_001)].into(),
+        calls: ["api".to_owned()].into(),
         stop_times: None,
         kept_alive: true,
         restarts: Restarts::default(),
