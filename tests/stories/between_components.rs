@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use boatyard_tests::http;
 use boatyard_tests::installation::{ENDS_WITHIN, Installation, reach};
+use futures::future::join_all;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -50,6 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         asked = dict(urllib.parse.parse_qsl(url.query))
         try:
             if url.path == "/ask":
+                time.sleep(float(asked.get("after", 0)))
                 connection = http.client.HTTPConnection(asked["name"], int(asked["port"]), timeout=60)
                 connection.request("GET", "/", headers={"Host": asked.get("host", asked["name"])})
                 answer = connection.getresponse()
@@ -204,6 +206,30 @@ async fn only_containers_of_the_app_may_call_its_services() {
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(ENDS_WITHIN, of_host.read_to_end(&mut answer)).await.unwrap();
     assert_eq!(String::from_utf8_lossy(&answer), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_restarts_passes_the_requests_of_its_clients_on() {
+    if reach().is_some_and(|it| it != "direct") {
+        eprintln!("skipped: with published ports, calls do not pass the ingress");
+        return;
+    }
+    let at = installation().await;
+    at.create(&spec().replace("True", "False")).await.unwrap();
+    let app = app_id(&at, "shop").await;
+    let deployment = at.restart(&app, &["web"]).await.unwrap();
+    // `web` holds each request for a while and passes it on with the host of its client. So some are passed on while their
+    // instance drains.
+    let clients = join_all((1..8).map(async |tenths| {
+        loop {
+            let path = format!("/ask?name=api&port=8080&host=shop.localhost&after=0.{tenths}");
+            assert_eq!(ask(&at, "shop", &path).await, "200 api");
+        }
+    }));
+    tokio::select! {
+        active = at.wait_active(&app, &deployment) => drop(active.unwrap()),
+        never = clients => drop::<Vec<()>>(never),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::error_response::ProxyError;
 use crate::host;
-use crate::protocol::{Address, InternalRoutes, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target};
+use crate::protocol::{InternalRoutes, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target};
 use crate::routing_state::Registry;
 use crate::table::{CompiledRule, Table};
 
@@ -91,6 +91,7 @@ pub(crate) fn listeners(table: &RouteTable) -> BTreeSet<InternalListener> {
 pub(crate) struct Service {
     name: String,
     ports: Vec<u16>,
+    containers: BTreeSet<Ipv4Addr>,
     pub rule: CompiledRule,
 }
 
@@ -111,7 +112,10 @@ pub(crate) fn compile(app: &str, routes: &InternalRoutes, registry: &mut Registr
             target: Target::Instances { upstreams: wanted.upstreams.clone() },
         };
         match CompiledRule::compile(app, &rule, registry) {
-            Ok(rule) => services.push(Service { name: name.into_owned(), ports: wanted.ports.clone(), rule }),
+            Ok(rule) => {
+                let (ports, containers) = (wanted.ports.clone(), wanted.containers.clone());
+                services.push(Service { name: name.into_owned(), ports, containers, rule });
+            }
             Err(reason) => refused.push(reason),
         }
     }
@@ -119,13 +123,13 @@ pub(crate) fn compile(app: &str, routes: &InternalRoutes, registry: &mut Registr
 }
 
 /// The service that a call is for: the one that the host names. With another host, which a component may have passed on
-/// from its own client, the only service on this port. A service that calls with another host does not mean itself.
+/// from its own client, the only service on this port. If the host names no service, the calling service is excluded.
 pub(crate) fn choose(services: &[Service], port: u16, host: &str, peer: IpAddr) -> Result<usize, ProxyError> {
     let on_port = || services.iter().enumerate().filter(|(_, it)| it.ports.contains(&port));
     if let Some((named, _)) = on_port().find(|(_, it)| it.name == host) {
         return Ok(named);
     }
-    let others: Vec<_> = on_port().filter(|(_, it)| !it.has_instance_at(peer)).collect();
+    let others: Vec<_> = on_port().filter(|(_, it)| !it.has_container_at(peer)).collect();
     match others[..] {
         [(only, _)] => Ok(only),
         [] => match on_port().next() {
@@ -140,9 +144,8 @@ pub(crate) fn choose(services: &[Service], port: u16, host: &str, peer: IpAddr) 
 }
 
 impl Service {
-    fn has_instance_at(&self, peer: IpAddr) -> bool {
-        let is_at = |address: &Address| matches!(address, Address::Tcp(at) if at.ip() == peer.to_canonical());
-        self.rule.upstreams.iter().any(|it| is_at(&it.address))
+    fn has_container_at(&self, peer: IpAddr) -> bool {
+        matches!(peer.to_canonical(), IpAddr::V4(peer) if self.containers.contains(&peer))
     }
 }
 

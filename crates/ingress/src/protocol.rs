@@ -3,7 +3,7 @@
 //! The controller sends whole route tables; the ingress swaps one pointer and acknowledges the version. The protocol
 //! has no deployments, specs or environments: an upstream is an address with a name, a window is a name to count under.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -72,6 +72,10 @@ pub struct InternalService {
     pub ports: Vec<u16>,
     /// Ready instances. If empty, calls get a 503.
     pub upstreams: Vec<Upstream>,
+    /// The addresses of all its containers, also of those that start or drain. A call from one of them that names no service
+    /// is for another service.
+    #[serde(default)]
+    pub containers: BTreeSet<Ipv4Addr>,
 }
 
 /// What holds for all requests to an app.

@@ -46,8 +46,9 @@ pub(super) fn routes(
         }
     }
     let service = |(name, ports): (String, BTreeSet<u16>)| {
-        let upstreams = upstreams(&name);
-        InternalService { name, ports: ports.into_iter().collect(), upstreams }
+        let (upstreams, rows) = (upstreams(&name), records.instances.iter());
+        let containers = rows.filter(|it| it.component.as_str() == name).map(|it| it.address).collect();
+        InternalService { name, ports: ports.into_iter().collect(), upstreams, containers }
     };
     let services: Vec<_> = ports.into_iter().map(service).collect();
     let gateway = shared.config.network_pool.network(records.app.network).gateway();
@@ -269,6 +270,7 @@ services:
             name: (*name).to_owned(),
             ports: ports.to_vec(),
             upstreams: Vec::new(),
+            containers: BTreeSet::new(),
         };
         InternalRoutes { gateway: GATEWAY, prefix: PREFIX, services: ports.iter().map(service).collect() }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use engine_fake::Verb;
-use ingress::protocol::InternalRoutes;
+use ingress::protocol::{InternalRoutes, InternalService};
 use rollout::deployment::Stage;
 use rollout::ids::AppId;
 
@@ -93,14 +93,21 @@ fn a_check_that_fails_does_not_hold_up_new_instances() {
 }
 
 #[test]
-fn checks_of_a_deleted_app_are_forgotten() {
+fn the_ingress_knows_all_containers_of_a_called_service() {
     simulate(async {
         let (cluster, app) = TestCluster::with_app().await;
-        let checks = || cluster.controller().0.shared.call_checks.known(&app).is_some();
-        assert!(checks());
-        cluster.controller().delete_app(&app).await.unwrap();
-        cluster.gone(&app).await;
-        assert!(!checks());
+        let before = cluster.ingress.taken().len();
+        cluster.restart(&app).await;
+        cluster.settle(&app, Stage::Active).await;
+        let tables = cluster.ingress.taken().split_off(before);
+        let services = tables.into_iter().flat_map(|it| it.table.apps).filter_map(|it| it.internal);
+        let services: Vec<InternalService> = services.flat_map(|it| it.services).collect();
+        let is_more = |it: &InternalService| it.containers.len() > it.upstreams.len();
+        assert!(services.iter().any(is_more), "also those that start or drain: {services:?}");
+        assert!(services.iter().all(|it| it.containers.len() >= it.upstreams.len()), "{services:?}");
+        let state = cluster.state(&app).await;
+        let web = state.instances.iter().filter(|it| it.component.as_str() == "web").map(|it| it.address).collect();
+        assert_eq!(services.last().unwrap().containers, web);
     });
 }
 
@@ -122,6 +129,18 @@ fn a_listener_stays_while_containers_find_a_service_there() {
         cluster.reach(&cluster.newest(&app).await.id, Stage::Active).await;
         assert!(hosts(&cluster, &app).await["web"].starts_with("shop.localhost="));
         assert_eq!(ports(), Vec::<u16>::new());
+    });
+}
+
+#[test]
+fn checks_of_a_deleted_app_are_forgotten() {
+    simulate(async {
+        let (cluster, app) = TestCluster::with_app().await;
+        let checks = || cluster.controller().0.shared.call_checks.known(&app).is_some();
+        assert!(checks());
+        cluster.controller().delete_app(&app).await.unwrap();
+        cluster.gone(&app).await;
+        assert!(!checks());
     });
 }
 

@@ -1,5 +1,6 @@
 //! Calls between components of one app.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use tokio::io::AsyncWriteExt;
@@ -19,6 +20,7 @@ fn service(name: &str, ports: &[u16], upstreams: &[SocketAddr]) -> InternalServi
         name: name.to_owned(),
         ports: ports.to_vec(),
         upstreams: upstreams.iter().map(upstream).collect(),
+        containers: BTreeSet::new(),
     }
 }
 
@@ -94,10 +96,9 @@ async fn services_on_one_port_are_told_apart_by_host() {
     let mut proxy = TestProxy::open(Limits::default()).await;
     let (port, other) = (free_port(), free_port());
     let (api, web) = (named("api").await, named("web").await);
-    // An instance of `web` calls.
-    let web_at = |address: Ipv4Addr| SocketAddr::from((address, web.port()));
-    let services = vec![service("api", &[port, other], &[api]), service("web", &[port], &[web, web_at(CALLER)])];
-    proxy.accept_calls(&calls(1, services)).await;
+    // A container of `web` calls. It is no upstream, because it drains.
+    let web = InternalService { containers: [CALLER].into(), ..service("web", &[port], &[web]) };
+    proxy.accept_calls(&calls(1, vec![service("api", &[port, other], &[api]), web])).await;
     let third = Ipv4Addr::new(127, 9, 7, 9);
     for (from, port, host, answered) in [
         (third, port, "api", "api"),
