@@ -79,6 +79,51 @@ async fn a_call_reaches_the_service_that_it_names_as_the_caller_wrote_it() {
 }
 
 #[tokio::test]
+async fn a_request_for_the_whole_server_reaches_the_service_as_such() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let port = free_port();
+    proxy.accept_calls(&calls(1, vec![service("api", &[port], &[echo().await])])).await;
+    let mut stream = connect(CALLER, port).await;
+    stream.write_all(b"OPTIONS * HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n").await.unwrap();
+    let answer = read_all(&mut stream).await;
+    assert!(status(&answer) == 200 && answer.contains("OPTIONS *\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn no_container_is_a_trusted_proxy() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let (port, public) = (free_port(), SocketAddr::from((Ipv4Addr::new(127, 9, 0, 1), free_port())));
+    let mut table = calls(1, vec![service("api", &[port], &[echo().await])]);
+    table.apps[0].rules = vec![rule("/", Rewrite::Keep, &[("web", echo().await)])];
+    table.for_containers = vec![http(public)];
+    proxy.accept_calls(&table).await;
+    let everywhere = ["127.0.0.0/8"];
+    for by_proxy_protocol in [&[][..], &everywhere] {
+        proxy.trust(&everywhere, by_proxy_protocol);
+        let claim = "X-Forwarded-Host: a.example\r\n";
+        let answer = call(CALLER, port, "api", claim).await;
+        assert!(status(&answer) == 200 && answer.contains("x-forwarded-host: a.example\n"), "unchanged: {answer}");
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((CALLER, 0).into()).unwrap();
+        let mut stream = socket.connect(public).await.unwrap();
+        let request = format!("GET / HTTP/1.1\r\nHost: shop\r\n{claim}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = read_all(&mut stream).await;
+        assert!(status(&answer) == 200 && answer.contains("x-forwarded-host: shop\n"), "{answer}");
+        assert!(answer.contains(&format!("x-forwarded-for: {CALLER}\n")), "{answer}");
+    }
+    let header = "PROXY TCP4 203.0.113.9 10.0.0.1 51234 80\r\n";
+    for address in [public, (GATEWAY, port).into()] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((CALLER, 0).into()).unwrap();
+        let mut stream = socket.connect(address).await.unwrap();
+        let request = format!("{header}GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        assert_eq!(status(&read_all(&mut stream).await), 400, "{address} reads no header of a proxy");
+    }
+}
+
+#[tokio::test]
 async fn connections_from_outside_the_apps_network_are_closed() {
     let mut proxy = TestProxy::open(Limits::default()).await;
     let port = free_port();
