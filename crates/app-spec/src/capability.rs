@@ -70,7 +70,6 @@ const TABLE: &[(&str, Support)] = &[
     // Services.
     ("services[].termination.drain_seconds", Works),
     ("services[].{http_port,protocol,internal_ports}", Works),
-    ("services[].protocol=HTTP2", NotYet("services receive HTTP/1.1 only")),
     ("services[].health_check{,.http_path,.path,.port,.initial_delay_seconds,.period_seconds}", Works),
     ("services[].health_check.{timeout_seconds,success_threshold,failure_threshold}", Works),
     ("services[].routes{,[].path,[].preserve_path_prefix}", Works),
@@ -305,7 +304,7 @@ mod tests {
     #[test]
     fn fields_that_cannot_run_yet_are_reported_with_their_places() {
         let text = "name: shop\nservices:\n- name: web\n  image: {registry_type: DOCR, repository: web}\n  \
-                    protocol: http2\n  alerts:\n  - rule: CPU_UTILIZATION\njobs:\n- name: tidy\n  kind: SCHEDULED\n  \
+                    inactivity_sleep: {}\n  alerts:\n  - rule: CPU_UTILIZATION\njobs:\n- name: tidy\n  kind: SCHEDULED\n  \
                     schedule: {cron: '0 1 * * *'}\n  git: {repo_clone_url: 'https://example.com/r.git'}\n\
                     databases:\n- name: db\n  engine: mysql\nmaintenance: {}\nregion: fra\n";
         let parsed = AppSpec::from_yaml(text).unwrap();
@@ -314,7 +313,7 @@ mod tests {
         };
         let wanted = [
             ("services[0].image.registry_type", 4),
-            ("services[0].protocol", 5),
+            ("services[0].inactivity_sleep", 5),
             ("jobs[0].kind", 10),
             ("jobs[0].schedule", 11),
             ("databases[0].engine", 15),
@@ -322,6 +321,6 @@ mod tests {
         assert_eq!(list(parsed.not_yet()), wanted.map(|(p, l)| (p.to_owned(), l)));
         let wanted = [("services[0].alerts", 6), ("region", 17)];
         assert_eq!(list(parsed.no_effect()), wanted.map(|(p, l)| (p.to_owned(), l)));
-        assert_eq!(parsed.not_yet()[1].message, "not yet: services receive HTTP/1.1 only");
+        assert_eq!(parsed.not_yet()[1].message, "not yet: services run all the time; remove it to deploy without");
     }
 }

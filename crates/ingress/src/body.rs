@@ -10,6 +10,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::counters::RequestRecord;
 use crate::files::FileBody;
 use crate::headers;
+use crate::http2_upstream::Http2Body;
 use crate::limits::Limits;
 use crate::listeners::SocketState;
 use crate::pool::Pool;
@@ -21,6 +22,7 @@ use crate::upstream_http1::{AnswerBody, AnswerError};
 pub(crate) enum ResponseBody {
     Generated(Option<Bytes>),
     Proxied(ProxiedBody),
+    Http2(Http2Body),
     File(FileBody),
 }
 
@@ -29,6 +31,8 @@ pub(crate) enum ResponseBody {
 pub(crate) enum BodyError {
     #[error("the instance ended the response early")]
     Upstream(#[source] AnswerError),
+    #[error("the instance ended the response early")]
+    Http2(#[source] hyper::Error),
     #[error("cannot read a file of a static site")]
     File(#[source] std::io::Error),
 }
@@ -106,6 +110,7 @@ impl Body for ResponseBody {
         let proxied = match &mut *self {
             ResponseBody::Generated(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             ResponseBody::Proxied(proxied) => proxied,
+            ResponseBody::Http2(body) => return body.poll_frame(cx),
             ResponseBody::File(file) => {
                 let read = ready!(file.poll_read(cx));
                 return Poll::Ready(read.map(|read| read.map(Frame::data).map_err(BodyError::File)));
@@ -143,6 +148,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Generated(text) => text.as_ref().is_none_or(Bytes::is_empty),
             ResponseBody::Proxied(proxied) => proxied.answer.is_end_stream(),
+            ResponseBody::Http2(body) => body.is_end_stream(),
             ResponseBody::File(file) => file.left() == 0,
         }
     }
@@ -151,6 +157,7 @@ impl Body for ResponseBody {
         match self {
             ResponseBody::Generated(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
             ResponseBody::Proxied(proxied) => proxied.answer.size_hint(),
+            ResponseBody::Http2(body) => body.size_hint(),
             ResponseBody::File(file) => SizeHint::with_exact(file.left()),
         }
     }

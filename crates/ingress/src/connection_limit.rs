@@ -3,10 +3,13 @@
 //! Below the limit every connection is accepted. At the limit a new connection replaces an idle one, of the peer with
 //! the most idle connections. If none is idle it replaces one of the peer with the most connections, provided that peer
 //! has more than the new connection's peer would have. Otherwise the new connection is refused.
+//!
+//! A connection of HTTP/2 carries several requests, and each may need a connection to an instance. So each request beyond
+//! the first of a connection counts like a connection.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 pub struct ConnectionLimit {
     max: usize,
     slots: Mutex<Slots>,
+    /// Requests beyond the first of their connection.
+    further: Arc<AtomicUsize>,
     released: Notify,
 }
 
@@ -30,8 +35,15 @@ struct Slots {
 #[derive(Debug, Clone)]
 struct SlotState {
     peer: IpAddr,
-    busy: Arc<AtomicU64>,
+    activity: Arc<Activity>,
     evicted: CancellationToken,
+}
+
+/// The open requests of a connection.
+#[derive(Debug)]
+struct Activity {
+    requests: AtomicUsize,
+    further: Arc<AtomicUsize>,
 }
 
 /// One accepted connection. Dropping it frees its slot.
@@ -39,25 +51,25 @@ struct SlotState {
 pub struct ConnectionSlot {
     number: u64,
     limit: Arc<ConnectionLimit>,
-    busy: Arc<AtomicU64>,
+    activity: Arc<Activity>,
     evicted: CancellationToken,
 }
 
 /// While one of these exists, its connection is not idle.
 #[derive(Debug)]
-pub struct BusyGuard(Arc<AtomicU64>);
+pub struct BusyGuard(Arc<Activity>);
 
 impl ConnectionLimit {
     /// `max`: simultaneous connections.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max: max.max(1), slots: Mutex::default(), released: Notify::new() })
+        Arc::new(Self { max: max.max(1), slots: Mutex::default(), further: Arc::default(), released: Notify::new() })
     }
 
     /// Accepts a connection of this peer. `None`: the limit is reached and no other connection may be closed for it.
     pub fn acquire(self: &Arc<Self>, peer: IpAddr) -> Option<ConnectionSlot> {
         let peer = network_of(peer);
         let mut slots = self.slots();
-        if slots.open.len() >= self.max {
+        if self.is_reached(&slots) {
             let number = slot_to_evict(&slots.open, peer)?;
             // The evicted socket closes shortly after this. File descriptors are kept in reserve for that.
             if let Some(slot) = slots.open.remove(&number) {
@@ -66,9 +78,14 @@ impl ConnectionLimit {
         }
         let number = slots.next;
         slots.next += 1;
-        let slot = SlotState { peer, busy: Arc::default(), evicted: CancellationToken::new() };
+        let activity = Activity { requests: AtomicUsize::new(0), further: Arc::clone(&self.further) };
+        let slot = SlotState { peer, activity: Arc::new(activity), evicted: CancellationToken::new() };
         slots.open.insert(number, slot.clone());
-        Some(ConnectionSlot { number, limit: Arc::clone(self), busy: slot.busy, evicted: slot.evicted })
+        Some(ConnectionSlot { number, limit: Arc::clone(self), activity: slot.activity, evicted: slot.evicted })
+    }
+
+    fn is_reached(&self, slots: &Slots) -> bool {
+        slots.open.len() + self.further.load(Relaxed) >= self.max
     }
 
     /// Connections that are open.
@@ -96,8 +113,15 @@ impl ConnectionLimit {
 impl ConnectionSlot {
     /// Marks the connection as busy until the returned value is dropped.
     pub fn busy(&self) -> BusyGuard {
-        self.busy.fetch_add(1, Relaxed);
-        BusyGuard(Arc::clone(&self.busy))
+        if self.activity.requests.fetch_add(1, Relaxed) > 0 {
+            self.activity.further.fetch_add(1, Relaxed);
+        }
+        BusyGuard(Arc::clone(&self.activity))
+    }
+
+    /// Whether the limit allows a further request on this connection.
+    pub fn has_place_for_stream(&self) -> bool {
+        self.activity.requests.load(Relaxed) == 0 || !self.limit.is_reached(&self.limit.slots())
     }
 
     /// Counts the connection as one of this peer from now on.
@@ -122,7 +146,9 @@ impl Drop for ConnectionSlot {
 
 impl Drop for BusyGuard {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        if self.0.requests.fetch_sub(1, Relaxed) > 1 {
+            self.0.further.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -139,7 +165,7 @@ fn slot_to_evict(slots: &BTreeMap<u64, SlotState>, newcomer: IpAddr) -> Option<u
     let mut all: HashMap<IpAddr, usize> = HashMap::new();
     let mut idle: HashMap<IpAddr, usize> = HashMap::new();
     for slot in slots.values() {
-        *all.entry(slot.peer).or_default() += 1;
+        *all.entry(slot.peer).or_default() += slot.requests().max(1);
         if slot.is_idle() {
             *idle.entry(slot.peer).or_default() += 1;
         }
@@ -156,7 +182,11 @@ fn slot_to_evict(slots: &BTreeMap<u64, SlotState>, newcomer: IpAddr) -> Option<u
 
 impl SlotState {
     fn is_idle(&self) -> bool {
-        self.busy.load(Relaxed) == 0
+        self.requests() == 0
+    }
+
+    fn requests(&self) -> usize {
+        self.activity.requests.load(Relaxed)
     }
 }
 
@@ -229,6 +259,23 @@ mod tests {
         drop(busy);
         slots.acquire(peer(2)).unwrap();
         assert!(is_evicted(&first));
+    }
+
+    #[test]
+    fn further_requests_of_a_connection_count_like_connections() {
+        let slots = ConnectionLimit::new(4);
+        let (many, one) = (slots.acquire(peer(1)).unwrap(), slots.acquire(peer(2)).unwrap());
+        let _one = one.busy();
+        let mut streams: Vec<_> = (0..3).map(|_| many.busy()).collect();
+        assert!(!many.has_place_for_stream(), "two connections, and two further requests");
+        drop(streams.pop());
+        assert!(many.has_place_for_stream());
+        streams.push(many.busy());
+        // A new peer replaces the connection with the most requests.
+        slots.acquire(peer(3)).unwrap();
+        assert!(is_evicted(&many) && !is_evicted(&one));
+        drop((streams, many));
+        assert_eq!(slots.further.load(Relaxed), 0);
     }
 
     #[test]

@@ -73,6 +73,12 @@ pub(crate) enum ProxyError {
     AnswerTimedOut {
         component: String,
     },
+    /// The instance does not speak HTTP/2, although the spec says so.
+    NotHttp2 {
+        component: String,
+    },
+    /// Too many requests are open on HTTP/2 connections.
+    TooManyRequests,
     /// The process of this installation that answers under this host name does not run or does not answer.
     NotRunning,
 }
@@ -98,12 +104,14 @@ impl ProxyError {
             | ProxyError::NoService { .. }
             | ProxyError::NoSuchFile { .. } => StatusCode::NOT_FOUND,
             ProxyError::Misdirected | ProxyError::AmbiguousService { .. } => StatusCode::MISDIRECTED_REQUEST,
-            ProxyError::NoInstance { .. } | ProxyError::NotRunning | ProxyError::FilesUnreadable { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            ProxyError::ConnectFailed { .. } | ProxyError::NoAnswer { .. } | ProxyError::BadAnswer { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
+            ProxyError::NoInstance { .. }
+            | ProxyError::NotRunning
+            | ProxyError::TooManyRequests
+            | ProxyError::FilesUnreadable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            ProxyError::ConnectFailed { .. }
+            | ProxyError::NoAnswer { .. }
+            | ProxyError::BadAnswer { .. }
+            | ProxyError::NotHttp2 { .. } => StatusCode::BAD_GATEWAY,
             ProxyError::ConnectTimedOut { .. } | ProxyError::AnswerTimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -129,6 +137,8 @@ impl ProxyError {
             ProxyError::NoAnswer { .. } => "no-answer",
             ProxyError::BadAnswer { .. } => "bad-answer",
             ProxyError::AnswerTimedOut { .. } => "answer-timed-out",
+            ProxyError::NotHttp2 { .. } => "not-http2",
+            ProxyError::TooManyRequests => "too-many-requests",
             ProxyError::NotRunning => "not-running",
         }
     }
@@ -187,10 +197,21 @@ impl ProxyError {
             ProxyError::AnswerTimedOut { component } => {
                 format!("Component {component} did not answer in time. It may have seen the request.")
             }
+            ProxyError::NotHttp2 { component } => {
+                format!("Component {component} does not speak HTTP/2 without TLS, as its protocol HTTP2 demands.")
+            }
+            ProxyError::TooManyRequests => {
+                "Too many requests are open on this host. Send the request again in a moment.".to_owned()
+            }
             ProxyError::NotRunning => {
                 "The server for this host name is not running. Send the request again in a moment.".to_owned()
             }
         }
+    }
+
+    /// Whether the instance ended the connection in place of an answer.
+    pub fn is_no_answer(&self) -> bool {
+        matches!(self, ProxyError::NoAnswer { .. })
     }
 
     /// Whether the application could not be reached.

@@ -23,7 +23,7 @@
 //! - `listeners`, `proxy`, `admission`, `forwarded`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
 //! - `request_id`, `access_log`: how a request is found again, and its line in the log;
 //! - `files`: one request that the ingress answers from the files of a static site;
-//! - `upstream_http1`: HTTP/1.1 to an instance;
+//! - `upstream_http1`, `http2_upstream`: HTTP/1.1 and HTTP/2 to an instance;
 //! - `upstream`, `pool`, `upstream_stream`, `counters`, `component_counters`: open requests, idle connections, counts.
 
 pub mod client;
@@ -48,6 +48,7 @@ mod files;
 mod forwarded;
 mod headers;
 mod host;
+mod http2_upstream;
 mod internal;
 mod limits;
 mod listeners;

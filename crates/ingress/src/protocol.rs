@@ -255,12 +255,15 @@ pub struct Upstream {
     pub address: Address,
 }
 
-/// Where an upstream listens. An ingress that does not know the second form leaves the rule out, as
-/// [`Target::Unknown`].
+/// Where an upstream listens, and what it speaks there. An ingress that does not know a form other than the first leaves
+/// the rule out, as [`Target::Unknown`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Address {
+    /// HTTP/1.1.
     Tcp(SocketAddr),
+    /// HTTP/2 without TLS, from the first byte.
+    Http2 { http2: SocketAddr },
     /// A socket in the file system. Only processes that may open the file can take its place.
     Unix {
         /// Absolute.

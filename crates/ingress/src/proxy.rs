@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::http::request;
 use hyper::http::uri::PathAndQuery;
 use hyper::upgrade::OnUpgrade;
@@ -35,6 +35,7 @@ use crate::files;
 use crate::forwarded;
 use crate::headers::{self, Origin};
 use crate::host;
+use crate::http2_upstream::{self, Attempt};
 use crate::internal::{CallListener, InternalListener};
 use crate::limits::Limits;
 use crate::listeners::SocketState;
@@ -118,6 +119,26 @@ impl Proxy {
     pub async fn respond(
         &self,
         client: &Client,
+        request: Request<Incoming>,
+    ) -> Result<Response<LoggedBody<ResponseBody>>, Infallible> {
+        self.respond_unless(None, client, request).await
+    }
+
+    /// Refuses a request of HTTP/2, because too many are open in this process.
+    pub async fn refuse_stream(
+        &self,
+        client: &Client,
+        request: Request<Incoming>,
+    ) -> Result<Response<LoggedBody<ResponseBody>>, Infallible> {
+        let error = ProxyError::TooManyRequests;
+        self.refusals.count(error.code());
+        self.respond_unless(Some(error), client, request).await
+    }
+
+    async fn respond_unless(
+        &self,
+        refused: Option<ProxyError>,
+        client: &Client,
         mut request: Request<Incoming>,
     ) -> Result<Response<LoggedBody<ResponseBody>>, Infallible> {
         let id = request_id::ensure(request.headers_mut());
@@ -126,7 +147,10 @@ impl Proxy {
             AccessLogEntry::begin(&self.access_log, (&id, &client.origin.address), request_line, request.headers());
         let (accept, is_http1) = (accepted(request.headers()), request.version() < Version::HTTP_2);
         let mut error_page = None;
-        let response = self.try_respond(client, request, &mut error_page, entry.as_deref_mut()).await;
+        let response = match refused {
+            Some(error) => Err(error),
+            None => self.try_respond(client, request, &mut error_page, entry.as_deref_mut()).await,
+        };
         let mut response = response.unwrap_or_else(|error| {
             tracing::debug!(code = error.code(), request = ?id, "request answered by the ingress");
             if let Some(entry) = &mut entry {
@@ -246,13 +270,21 @@ impl Proxy {
         *error_page = search.error_page.take();
         let mut record = search.record.take();
         match (result, &mut record) {
-            (Ok(received), _) => {
+            (Ok(Reply::Http1(received)), _) => {
                 let record = record.expect("a request is counted before it is admitted");
                 let mut received = received;
                 if let Some(policy) = &received.admitted.rule().cors {
                     policy.apply(cors.as_ref(), &mut received.answer.head.headers);
                 }
                 self.forward(client, version, upgrade, received, record)
+            }
+            (Ok(Reply::Http2(mut received)), _) => {
+                let record = record.expect("a request is counted before it is admitted");
+                if let Some(policy) = &received.admitted.rule().cors {
+                    policy.apply(cors.as_ref(), received.response.headers_mut());
+                }
+                let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
+                received.forward(record, reset_when_cut)
             }
             (Err(error), record) => {
                 match record {
@@ -282,7 +314,7 @@ impl Proxy {
     }
 
     /// Sends the request until it has a response or may not be sent again.
-    async fn send(&self, search: &mut RouteSearch<'_>, mut outgoing: Outgoing<'_>) -> Result<Received, ProxyError> {
+    async fn send(&self, search: &mut RouteSearch<'_>, mut outgoing: Outgoing<'_>) -> Result<Reply, ProxyError> {
         let mut unreachable = None;
         let (mut new_connection_only, mut replayed) = (false, false);
         loop {
@@ -292,6 +324,26 @@ impl Proxy {
                 Err(error @ ProxyError::NoInstance { .. }) => return Err(unreachable.unwrap_or(error)),
                 Err(error) => return Err(error),
             };
+            if let Some(connections) = admitted.upstream().http2() {
+                let attempt = Attempt { admitted: &admitted, limits: &self.limits, new_connection_only };
+                let head = outgoing.http2_head(&admitted);
+                let failed = match attempt.send(connections, head, &mut outgoing.upload.body, &mut replayed).await {
+                    Ok((response, stream)) => {
+                        return Ok(Reply::Http2(http2_upstream::Received { response, stream, admitted }));
+                    }
+                    Err(failed) => failed,
+                };
+                if !failed.reused {
+                    search.tried.push(Arc::clone(admitted.upstream()));
+                }
+                new_connection_only = true;
+                if !failed.may_be_sent_again || search.tried.len() >= self.limits.upstreams_tried {
+                    search.cut = admitted.exchange.cut_by_stop().filter(|_| failed.error.is_no_answer());
+                    return Err(failed.error);
+                }
+                unreachable = Some(failed.error);
+                continue;
+            }
             let connection = match self.connection(&admitted, new_connection_only).await {
                 Ok(connection) => connection,
                 Err(cause) => {
@@ -309,7 +361,7 @@ impl Proxy {
             let failure = match self.answer_to(connection, &mut outgoing, &admitted.exchange).await {
                 Some(Ok(Answer { head, body })) => {
                     let body = body.with_upload(outgoing.upload, &admitted.exchange);
-                    return Ok(Received { answer: Answer { head, body }, admitted });
+                    return Ok(Reply::Http1(Received { answer: Answer { head, body }, admitted }));
                 }
                 Some(Err(failure)) => failure,
                 None => {
@@ -331,7 +383,7 @@ impl Proxy {
                 unreachable = Some(error);
             } else {
                 let error = send_error(&failure, &admitted);
-                search.cut = cut.filter(|_| matches!(error, ProxyError::NoAnswer { .. }));
+                search.cut = cut.filter(|_| error.is_no_answer());
                 return Err(for_socket(&admitted, error));
             }
         }
@@ -406,7 +458,12 @@ impl Proxy {
     }
 }
 
-/// A request whose response head has arrived.
+/// A request whose response head has arrived, by the protocol of the instance.
+enum Reply {
+    Http1(Received),
+    Http2(http2_upstream::Received),
+}
+
 struct Received {
     answer: Answer,
     admitted: Admitted,
@@ -434,7 +491,7 @@ impl Outgoing<'_> {
             headers: &self.headers,
             host: self.host,
             origin: self.origin,
-            added: admitted.app().policy.request_header.as_ref().filter(|_| !admitted.is_internal()),
+            added: self.added_header(admitted),
             framing: self.framing,
             upgrade: self.upgrade,
         };
@@ -443,6 +500,33 @@ impl Outgoing<'_> {
         if !self.upload.body.expects_continue() {
             admitted.exchange.request_body();
         }
+    }
+
+    /// The header that the app's policy adds to requests from outside.
+    fn added_header<'b>(&self, admitted: &'b Admitted) -> Option<&'b (HeaderName, HeaderValue)> {
+        admitted.app().policy.request_header.as_ref().filter(|_| !admitted.is_internal())
+    }
+
+    /// The head for an instance that speaks HTTP/2. `None`: the host name cannot be part of an address.
+    fn http2_head(&self, admitted: &Admitted) -> Option<request::Parts> {
+        let target = admitted.rule().target(self.uri);
+        let path = target.path_and_query().map_or("/", PathAndQuery::as_str);
+        let uri = Uri::builder().scheme("http").authority(self.host.as_bytes()).path_and_query(path).build().ok()?;
+        let request = Request::builder().method(self.method.clone()).uri(uri).version(Version::HTTP_2).body(());
+        let (mut head, ()) = request.ok()?.into_parts();
+        headers::for_upstream(&self.headers, self.host, self.origin, |name, value| {
+            // HTTP/2 has `:authority` in place of `Host`. The ingress itself asks the client for a body that it holds back.
+            if *name != HOST && *name != EXPECT {
+                head.headers.append(name, value.clone());
+            }
+        });
+        if headers::accepts_trailers(&self.headers) {
+            head.headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        if let Some((name, value)) = self.added_header(admitted) {
+            head.headers.insert(name.clone(), value.clone());
+        }
+        Some(head)
     }
 
     /// Whether a failed request may be sent once more, by the rules at the top of this module.
@@ -478,7 +562,7 @@ fn send_error(failure: &SendError, admitted: &Admitted) -> ProxyError {
     }
 }
 
-fn is_repeatable(method: &Method) -> bool {
+pub(crate) fn is_repeatable(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
@@ -527,7 +611,7 @@ fn bad_path(bad: BadPath) -> ProxyError {
     })
 }
 
-fn connect_error(admitted: &Admitted, cause: &io::Error) -> ProxyError {
+pub(crate) fn connect_error(admitted: &Admitted, cause: &io::Error) -> ProxyError {
     let component = admitted.rule().component.clone();
     tracing::debug!(upstream = %admitted.upstream().id, %cause, "cannot connect");
     if cause.kind() == io::ErrorKind::TimedOut {

@@ -1,6 +1,7 @@
 //! One request at one instance, and its body: streamed, held back until the instance asks for it, and abandoned when it
 //! is of no more use.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Sleep;
 
 use crate::counters::CutKind;
+use crate::deadline::Deadline;
 use crate::headers;
 use crate::listeners::SocketState;
 use crate::upstream::Admission;
@@ -69,6 +71,17 @@ impl Exchange {
         self.stopped_reading.store(true, SeqCst);
     }
 
+    /// Returns once no part of the body was sent for `limit`.
+    pub async fn stalled(&self, limit: Duration) {
+        loop {
+            let before = self.frames_sent.load(Relaxed);
+            Deadline::after(limit).await;
+            if self.frames_sent.load(Relaxed) == before {
+                return;
+            }
+        }
+    }
+
     /// Allows the body to be sent: the instance answered `100 Continue`, or no answer is needed.
     pub fn request_body(&self) {
         self.requested.store(true, SeqCst);
@@ -100,6 +113,8 @@ pub(crate) enum UploadError {
 pub(crate) struct RequestBody {
     /// `None` once it was dropped.
     incoming: Option<Incoming>,
+    /// Sent before the rest of `incoming`: what another attempt had sent already.
+    again: VecDeque<Bytes>,
     client: Arc<SocketState>,
     exchange: Option<Arc<Exchange>>,
     continue_wait: ContinueWait,
@@ -120,9 +135,21 @@ impl RequestBody {
         client.set_body_unread(!incoming.is_end_stream());
         RequestBody {
             incoming: Some(incoming),
+            again: VecDeque::new(),
             client: Arc::clone(client),
             exchange: None,
             continue_wait: continue_wait.map_or(ContinueWait::No, ContinueWait::ForAtMost),
+        }
+    }
+
+    /// Moves the rest of the body out. This one is empty then.
+    pub fn take(&mut self) -> Self {
+        RequestBody {
+            incoming: self.incoming.take(),
+            again: std::mem::take(&mut self.again),
+            client: Arc::clone(&self.client),
+            exchange: None,
+            continue_wait: std::mem::replace(&mut self.continue_wait, ContinueWait::No),
         }
     }
 
@@ -135,6 +162,11 @@ impl RequestBody {
     pub fn attach(&mut self, exchange: &Arc<Exchange>) {
         exchange.complete.store(self.is_end_stream(), SeqCst);
         self.exchange = Some(Arc::clone(exchange));
+    }
+
+    /// Puts back what was read from this body, so that it can be sent again.
+    pub fn prepend(&mut self, read: Vec<Bytes>) {
+        self.again = read.into();
     }
 
     fn may_send_body(&mut self, cx: &mut Context<'_>) -> bool {
@@ -157,6 +189,8 @@ impl RequestBody {
 
     fn record_frame(&mut self, frame: Option<&Result<Frame<Bytes>, UploadError>>) {
         let over = frame.is_none() || self.is_end_stream();
+        // For the deadline of a stream of HTTP/2, which carries other streams on the same socket.
+        self.client.moved(1);
         if let Some(exchange) = &self.exchange
             && !matches!(frame, Some(Err(_)))
         {
@@ -189,6 +223,11 @@ impl Body for RequestBody {
         if self.expects_continue() && !self.may_send_body(cx) {
             return Poll::Pending;
         }
+        if let Some(data) = self.again.pop_front() {
+            let frame = Some(Ok(Frame::data(data)));
+            self.record_frame(frame.as_ref());
+            return Poll::Ready(frame);
+        }
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         let frame = std::task::ready!(Pin::new(incoming).poll_frame(cx));
         let mut frame = frame.map(|result| result.map_err(UploadError::Client));
@@ -203,11 +242,17 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.as_ref().is_none_or(Body::is_end_stream)
+        self.again.is_empty() && self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        let mut hint = self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+        let again = self.again.iter().map(|data| data.len() as u64).sum::<u64>();
+        if again > 0 {
+            hint.upper().into_iter().for_each(|upper| hint.set_upper(upper + again));
+            hint.set_lower(hint.lower() + again);
+        }
+        hint
     }
 }
 

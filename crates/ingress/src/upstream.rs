@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 
 use tokio::sync::Notify;
 
+use crate::http2_upstream::Http2Connections;
 use crate::pool::Pool;
 use crate::protocol::{Address, Open};
 use crate::worker;
@@ -19,6 +20,8 @@ pub(crate) struct Upstream {
     pub address: Address,
     /// Idle connections, for each worker.
     pools: Box<[Pool]>,
+    /// Connections by HTTP/2, for each worker. Empty if the instance speaks HTTP/1.1.
+    http2: Box<[Http2Connections]>,
     requests: AtomicU64,
     upgraded: AtomicU64,
     draining: AtomicBool,
@@ -32,6 +35,10 @@ impl Upstream {
             id: wanted.id.clone(),
             address: wanted.address.clone(),
             pools: (0..worker::count()).map(|_| Pool::default()).collect(),
+            http2: match wanted.address {
+                Address::Http2 { .. } => (0..worker::count()).map(|_| Http2Connections::default()).collect(),
+                Address::Tcp(_) | Address::Unix { .. } => Box::default(),
+            },
             requests: AtomicU64::new(0),
             upgraded: AtomicU64::new(0),
             draining: AtomicBool::new(false),
@@ -42,6 +49,11 @@ impl Upstream {
     /// The idle connections of the worker that runs this code.
     pub fn pool(&self) -> &Pool {
         &self.pools[worker::current()]
+    }
+
+    /// The connections by HTTP/2 of the worker that runs this code. `None`: the instance speaks HTTP/1.1.
+    pub fn http2(&self) -> Option<&Http2Connections> {
+        self.http2.get(worker::current())
     }
 
     /// Admits one request, unless this upstream drains.
@@ -56,12 +68,14 @@ impl Upstream {
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
         self.pools.iter().for_each(Pool::close);
+        self.http2.iter().for_each(Http2Connections::close);
         self.ended.notify_one();
     }
 
     /// A newer table contains this upstream again.
     pub fn route(&self) {
         self.pools.iter().for_each(Pool::open);
+        self.http2.iter().for_each(Http2Connections::reopen);
         self.draining.store(false, SeqCst);
     }
 

@@ -18,7 +18,7 @@ pub(crate) enum UpstreamStream {
 impl UpstreamStream {
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => {
+            Address::Tcp(address) | Address::Http2 { http2: address } => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))

@@ -31,6 +31,9 @@ pub struct Revision {
     pub memory_bytes: u64,
     /// Port that receives requests; `None` for workers and jobs.
     pub port: Option<u16>,
+    /// Whether `port` speaks HTTP/2 without TLS.
+    #[serde(default)]
+    pub http2: bool,
     /// `None`: no health check.
     pub probe: Option<Probe>,
 }

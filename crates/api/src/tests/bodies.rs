@@ -168,7 +168,7 @@ fn refused_specs() -> [(String, &'static str); 2] {
     let news = SPEC.replace("shop", "news");
     let web = "{\"name\":\"web\"";
     [
-        (news.replace(web, &format!("{web},\"protocol\":\"HTTP2\"")), "services[0].protocol"),
+        (news.replace(web, &format!("{web},\"inactivity_sleep\":{{}}")), "services[0].inactivity_sleep"),
         (
             news.replace(web, &format!("{web},\"envs\":[{{\"key\":\"TOKEN\",\"type\":\"SECRET\"}}]")),
             "services[0].envs[0].value",

@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn json_output_has_problems_and_needed_values() {
-        let text = format!("{GOOD}  envs: [{{key: TOKEN, type: SECRET}}]\n  protocol: HTTP2\nregion: fra\n");
+        let text = format!("{GOOD}  envs: [{{key: TOKEN, type: SECRET}}]\n  inactivity_sleep: {{}}\nregion: fra\n");
         let report = Report::of(&text, false).json("app.yaml");
         assert_eq!((&report["valid"], &report["runs_here"]), (&json!(true), &json!(false)));
         let codes: Vec<_> = report["problems"].as_array().into_iter().flatten().map(|it| &it["code"]).collect();

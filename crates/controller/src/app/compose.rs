@@ -157,6 +157,7 @@ mod tests {
             cpu_millis: 1000,
             memory_bytes: 512 << 20,
             port: None,
+            http2: false,
             probe: None,
         };
         assert_eq!(clamped(web, Limits { cpu_millis: 2000, memory_bytes: 1 << 30 }), None);

@@ -77,5 +77,7 @@ fn check(shared: &Shared, records: &Records, row: &Instance) -> Option<HealthChe
         None => format!("{}:{}", row.component, probe.port),
     };
     let (address, dialed) = ((row.address, probe.port).into(), row.reached_at(probe.port));
-    Some(HealthCheck { address, dialed, probe, host })
+    // Another port may be one for health checks alone, which commonly speaks HTTP/1.1.
+    let http2 = revision.http2 && revision.port == Some(probe.port);
+    Some(HealthCheck { address, dialed, probe, host, http2 })
 }

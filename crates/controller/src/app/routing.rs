@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ingress::protocol::{AppRoutes, InternalRoutes, Rule, Target, Upstream};
+use ingress::protocol::{Address, AppRoutes, InternalRoutes, Rule, Target, Upstream};
 use rollout::deployment::Stage;
 use rollout::ids::InstanceName;
 use rollout::observed::{Observed, Routes};
@@ -200,8 +200,10 @@ impl Routing {
         let names = routes.get(&component.into()).into_iter().flatten();
         let upstream = |name| {
             let row = records.instance(name)?;
-            let port = records.revision(&row.revision)?.port?;
-            Some(Upstream { id: row.name.to_string(), address: row.reached_at(port).into() })
+            let revision = records.revision(&row.revision)?;
+            let address = row.reached_at(revision.port?);
+            let address = if revision.http2 { Address::Http2 { http2: address } } else { Address::Tcp(address) };
+            Some(Upstream { id: row.name.to_string(), address })
         };
         let mut upstreams: Vec<_> = names.filter_map(upstream).collect();
         if upstreams.is_empty() || records.rolling().is_some() {

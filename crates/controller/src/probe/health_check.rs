@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http_body_util::Empty;
-use hyper::client::conn::http1::handshake;
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper::{Request, StatusCode, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rollout::health::{ProbeFailure, ProbeFault, ProbeRequest};
 use rollout::ids::InstanceName;
 use store::records::{Database, Probe};
@@ -34,6 +34,8 @@ pub(crate) struct HealthCheck {
     pub probe: Probe,
     /// The `Host` header that a client of the app would send.
     pub host: String,
+    /// The port speaks HTTP/2 without TLS.
+    pub http2: bool,
 }
 
 /// Sends health checks.
@@ -111,7 +113,7 @@ impl HealthCheck {
     }
 
     async fn get(&self, path: &str, host: &str) -> Result<StatusCode, ProbeFault> {
-        match get(self.dialed, path, host).await {
+        match get(self.dialed, path, host, self.http2).await {
             // See `open`.
             Err(GetError::Closed(_)) if self.is_forwarded() => Err(ProbeFault::Refused),
             Err(GetError::Closed(fault) | GetError::Failed(fault)) => Err(fault),
@@ -136,18 +138,25 @@ enum GetError {
     Failed(ProbeFault),
 }
 
-async fn get(address: SocketAddr, path: &str, host: &str) -> Result<StatusCode, GetError> {
+async fn get(address: SocketAddr, path: &str, host: &str, http2: bool) -> Result<StatusCode, GetError> {
     let failed = |error: &(dyn Error + 'static)| GetError::Failed(protocol(error));
-    let stream = connect(address).await.map_err(GetError::Failed)?;
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-    let connection = tokio::spawn(connection);
-    let request = Request::get(path)
-        .header("host", host)
-        .header("user-agent", "boatyard-probe")
-        .header("connection", "close")
-        .body(Empty::<bytes::Bytes>::new())
-        .map_err(|error| failed(&error))?;
-    let answer = sender.send_request(request).await;
+    let stream = TokioIo::new(connect(address).await.map_err(GetError::Failed)?);
+    let request = Request::get(path).header("user-agent", "boatyard-probe");
+    let request = match http2 {
+        true => request.uri(format!("http://{host}{path}")).version(Version::HTTP_2),
+        false => request.header("host", host).header("connection", "close"),
+    };
+    let request = request.body(Empty::<bytes::Bytes>::new()).map_err(|error| failed(&error))?;
+    let (answer, connection) = if http2 {
+        let opened = http2::handshake(TokioExecutor::new(), stream).await;
+        let (mut sender, connection) = opened.map_err(|error| failed(&error))?;
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        (sender.send_request(request).await, connection)
+    } else {
+        let (mut sender, connection) = http1::handshake(stream).await.map_err(|error| failed(&error))?;
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        (sender.send_request(request).await, connection)
+    };
     connection.abort();
     answer.map(|it| it.status()).map_err(|error| match was_closed(&error) {
         true => GetError::Closed(protocol(&error)),
@@ -184,6 +193,8 @@ pub(super) fn protocol(error: &(dyn Error + 'static)) -> ProbeFault {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use hyper::body::Incoming;
+    use hyper::service::service_fn;
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
 
@@ -199,7 +210,7 @@ mod tests {
             success_threshold: 1,
             failure_threshold: 1,
         };
-        HealthCheck { address, dialed: address, probe, host: "shop.localhost".into() }
+        HealthCheck { address, dialed: address, probe, host: "shop.localhost".into(), http2: false }
     }
 
     /// Starts a server on a free port. `answer` maps the head of each request to the response.
@@ -237,6 +248,30 @@ mod tests {
             let result = check(address, Some("/health")).run().await;
             assert_eq!(result, expected, "{answer:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_speaks_http2_is_asked_by_http2() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let service = service_fn(async |request: Request<Incoming>| {
+                    let is_known = request.uri().host() == Some("shop.localhost") && request.uri().path() == "/health";
+                    let status = if is_known { StatusCode::OK } else { StatusCode::NOT_FOUND };
+                    hyper::Response::builder().status(status).body(Empty::<bytes::Bytes>::new())
+                });
+                let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(async move { drop(server.serve_connection(TokioIo::new(stream), service).await) });
+            }
+        });
+        let asked = |http_path| HealthCheck { http2: true, ..check(address, http_path) };
+        assert_eq!(asked(Some("/health")).run().await, Ok(()));
+        assert_eq!(asked(Some("/other")).run().await, Err(ProbeFault::Status { code: 404 }));
+        assert_eq!(asked(None).run().await, Ok(()));
+        let other = serve(|_| status(200)).await;
+        let result = HealthCheck { http2: true, ..check(other, Some("/health")) }.run().await;
+        assert!(matches!(result, Err(ProbeFault::Protocol { .. } | ProbeFault::TimedOut { .. })), "{result:?}");
     }
 
     #[tokio::test]

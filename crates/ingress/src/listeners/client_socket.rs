@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::refused_head::page_for;
+use crate::deadline::Deadline;
 
 /// The state of a client's socket, shared with the tasks that serve it.
 #[derive(Debug)]
@@ -27,12 +28,19 @@ pub(crate) struct SocketState {
     closed: AtomicBool,
     /// The current request has a body that was not read to its end.
     unread: AtomicBool,
+    /// The client began with HTTP/2.
+    http2: AtomicBool,
+    /// A response of HTTP/2 waits for data of the application.
+    app_silent: AtomicBool,
     /// The last response may not have left the HTTP library's buffer.
     unflushed: AtomicBool,
     wake: Notify,
     /// The status and the request id of the page that a request got because its head cannot be read.
     refused_head: OnceLock<(StatusCode, HeaderValue)>,
 }
+
+/// How the first bytes of HTTP/2 begin (RFC 9113, 3.4). No method of HTTP/1.1 is named PRI.
+const HTTP2_REQUEST_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
 /// The client sends a request or waits for its response.
 const IN_REQUEST: u64 = u64::MAX;
@@ -46,6 +54,8 @@ impl Default for SocketState {
             reset: AtomicBool::default(),
             closed: AtomicBool::default(),
             unread: AtomicBool::default(),
+            http2: AtomicBool::default(),
+            app_silent: AtomicBool::default(),
             unflushed: AtomicBool::default(),
             wake: Notify::default(),
             refused_head: OnceLock::new(),
@@ -109,6 +119,11 @@ impl SocketState {
         self.refused_head.get()
     }
 
+    /// Whether the client began with HTTP/2. See [`ClientSocket::detecting_http2`].
+    pub fn began_http2(&self) -> bool {
+        self.http2.load(Relaxed)
+    }
+
     /// Wakes the task that serves the client.
     pub fn wake(&self) {
         self.wake.notify_one();
@@ -137,7 +152,29 @@ impl SocketState {
         }
     }
 
-    fn moved(&self, count: usize) {
+    /// Records whether a response of HTTP/2 waits for the application. Otherwise it waits for the client.
+    pub fn set_app_silent(&self, yes: bool) {
+        self.app_silent.store(yes, Relaxed);
+    }
+
+    /// For one stream of HTTP/2: returns once its client has taken or sent nothing for `limit`, or the application has sent
+    /// nothing for `silence`, at most twice `limit` later. The bytes of other streams do not count, nor PINGs.
+    pub async fn stream_stalled(&self, limit: Duration, silence: Duration) {
+        let (mut seen, mut quiet) = (self.moved.load(Relaxed), Duration::ZERO);
+        loop {
+            Deadline::after(limit).await;
+            let now = self.moved.load(Relaxed);
+            quiet = if now == seen { quiet + limit } else { Duration::ZERO };
+            seen = now;
+            let allowed = if self.app_silent.load(Relaxed) { silence } else { limit };
+            if quiet >= allowed {
+                return;
+            }
+        }
+    }
+
+    /// These bytes of a message or its framing have passed.
+    pub fn moved(&self, count: usize) {
         self.moved.fetch_add(count as u64, Relaxed);
     }
 }
@@ -161,13 +198,29 @@ pub(super) struct ClientSocket<S: ClientStream> {
     watch: Arc<SocketState>,
     /// The ingress closed its side in order.
     shut: bool,
+    /// Whether the next bytes are the client's first, and may begin HTTP/2.
+    detects_http2: bool,
+    /// Bytes that were read, and are to be read again.
+    ahead: Bytes,
     /// What is left of a page that replaces an answer of the HTTP library.
     page: Option<Bytes>,
 }
 
 impl<S: ClientStream> ClientSocket<S> {
     pub fn new(stream: S, watch: &Arc<SocketState>) -> Self {
-        ClientSocket { stream, watch: Arc::clone(watch), shut: false, page: None }
+        let watch = Arc::clone(watch);
+        ClientSocket { stream, watch, shut: false, detects_http2: false, ahead: Bytes::new(), page: None }
+    }
+
+    /// A client that begins with HTTP/2 gets no answer from the reader of this socket. Instead,
+    /// [`SocketState::began_http2`] is true and the task is woken. The next reader gets all bytes.
+    pub fn detecting_http2(mut self) -> Self {
+        self.detects_http2 = true;
+        self
+    }
+
+    pub fn state(&self) -> &Arc<SocketState> {
+        &self.watch
     }
 
     /// Whether the ingress closed its side in order.
@@ -209,8 +262,23 @@ impl<S: ClientStream> ClientSocket<S> {
 
 impl<S: ClientStream> AsyncRead for ClientSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if self.detects_http2 && result.is_ready() {
+            self.detects_http2 = false;
+            if buf.filled()[before..].starts_with(HTTP2_REQUEST_LINE) {
+                self.ahead = Bytes::copy_from_slice(&buf.filled()[before..]);
+                buf.set_filled(before);
+                self.watch.http2.store(true, Relaxed);
+                self.watch.wake();
+                return Poll::Pending;
+            }
+        }
         match (buf.filled().len() - before, &result) {
             (0, Poll::Ready(_)) if buf.remaining() > 0 => self.watch.closed.store(true, Relaxed),
             (count, _) => self.watch.moved(count),

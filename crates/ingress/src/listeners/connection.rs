@@ -40,11 +40,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Serves HTTP/1.1 on an accepted stream until it ends: a TCP connection, or TLS on one.
+    /// Serves HTTP/1.1 on an accepted stream until it ends: a TCP connection, or TLS on one. Without TLS, a client may begin
+    /// with HTTP/2 as well (RFC 9113, 3.3).
     pub async fn serve<S: ClientStream>(self, stream: S) {
         let watch = Arc::new(SocketState::default());
         let client = self.client(Arc::clone(&watch));
-        let io = TokioIo::new(ClientSocket::new(stream, &watch));
+        let socket = ClientSocket::new(stream, &watch);
+        let io = TokioIo::new(if self.server_name.is_none() { socket.detecting_http2() } else { socket });
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
         let slot = Arc::clone(&self.slot);
@@ -96,6 +98,12 @@ impl Connection {
                         stopping = true;
                         Pin::new(&mut connection).graceful_shutdown();
                     }
+                    Event::Http2 => {
+                        if let Some(parts) = connection.into_parts() {
+                            self.serve_http2(parts.io.into_inner()).await;
+                        }
+                        return;
+                    }
                     // Polls hyper again, so that it notices that nothing reads the client's body any more.
                     Event::BodyDropped => {}
                     Event::Close(reason) => {
@@ -134,7 +142,7 @@ impl Connection {
         let limits = &self.proxy.limits;
         tokio::select! {
             () = self.stop.cancelled(), if !stopping => Event::Stop,
-            () = watch.woken() => Event::BodyDropped,
+            () = watch.woken() => if watch.began_http2() { Event::Http2 } else { Event::BodyDropped },
             () = self.cut.cancelled() => Event::Close("the ingress stops"),
             () = self.slot.evicted() => Event::Close("another connection needs its place"),
             () = watch.idle_for(limits.body_idle) => Event::Close("it was idle"),
@@ -171,6 +179,8 @@ enum Event {
     /// The listener closes.
     Stop,
     BodyDropped,
+    /// The client began with HTTP/2.
+    Http2,
     Close(&'static str),
 }
 
@@ -190,6 +200,12 @@ impl Drop for Busy {
 pub(super) struct BusyBody<B> {
     pub body: B,
     pub _busy: Busy,
+}
+
+impl<B> BusyBody<B> {
+    pub fn state(&self) -> &SocketState {
+        &self._busy.socket
+    }
 }
 
 impl<B: Body + Unpin> Body for BusyBody<B> {

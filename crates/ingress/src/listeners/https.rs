@@ -1,6 +1,7 @@
 //! An HTTPS connection: the handshake with the certificate of the host name, then HTTP/2 or HTTP/1.1.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::Acceptor;
@@ -9,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::client_socket::ClientStream;
+use super::client_socket::{ClientSocket, ClientStream};
 use super::connection::Connection;
 use crate::certificates::{ACME_TLS, Choice};
 use crate::host;
@@ -46,7 +47,8 @@ pub(super) async fn serve(mut connection: Connection, stream: TcpStream) {
         Ok((stream, name)) => {
             connection.server_name = Some(name);
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                connection.serve_http2(stream).await;
+                let socket = ClientSocket::new(stream, &Arc::default());
+                connection.serve_http2(socket).await;
             } else {
                 connection.serve(stream).await;
             }

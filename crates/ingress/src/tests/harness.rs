@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
+use hyper::client::conn::http2::SendRequest;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -89,24 +91,31 @@ pub struct TestProxy {
 
 impl TestProxy {
     pub async fn open(limits: Limits) -> Self {
-        Self::with(([127, 0, 0, 1], 0).into(), limits, AccessLog::new("/nonexistent".into())).await
+        TestProxy::listen(([127, 0, 0, 1], 0).into(), limits).await
     }
 
     pub async fn listen(address: SocketAddr, limits: Limits) -> Self {
-        Self::with(address, limits, AccessLog::new("/nonexistent".into())).await
+        TestProxy::start(address, limits, 1000, AccessLog::new("/nonexistent".into())).await
+    }
+
+    /// With at most this number of client connections.
+    pub async fn with_connections(max: usize) -> Self {
+        let nowhere = AccessLog::new("/nonexistent".into());
+        TestProxy::start(([127, 0, 0, 1], 0).into(), Limits::default(), max, nowhere).await
     }
 
     /// Writes an access log to this file, once that is switched on.
     pub async fn logging_to(path: &std::path::Path) -> Self {
-        Self::with(([127, 0, 0, 1], 0).into(), Limits::default(), AccessLog::new(path.to_owned())).await
+        let access_log = AccessLog::new(path.to_owned());
+        TestProxy::start(([127, 0, 0, 1], 0).into(), Limits::default(), 1000, access_log).await
     }
 
-    async fn with(address: SocketAddr, limits: Limits, access_log: Arc<AccessLog>) -> Self {
+    async fn start(address: SocketAddr, limits: Limits, max_clients: usize, access_log: Arc<AccessLog>) -> Self {
         let routing = RoutingState::start();
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: tasks.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
         let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels, access_log));
-        let mut listeners = Listeners::new(Arc::clone(&proxy), 1000, tasks, cut.clone());
+        let mut listeners = Listeners::new(Arc::clone(&proxy), max_clients, tasks, cut.clone());
         assert_eq!(listeners.apply(&[http(address)]).await, []);
         let address = listeners.bound()[0].address;
         TestProxy { routing, proxy, listeners, address, cut }
@@ -156,8 +165,24 @@ impl TestProxy {
         self.listeners.trust(proxies);
     }
 
+    /// Closes the listeners, as a stopping ingress does.
+    pub async fn close(&mut self) {
+        self.listeners.close_all().await;
+    }
+
     pub fn counters(&self) -> Counters {
         self.routing.counters()["shop"]["d1"]
+    }
+
+    /// A connection without TLS that speaks HTTP/2 from the first byte.
+    pub async fn http2<B>(&self) -> SendRequest<B>
+    where
+        B: Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static,
+    {
+        let io = TokioIo::new(self.connect().await);
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender
     }
 
     pub async fn connect(&self) -> TcpStream {

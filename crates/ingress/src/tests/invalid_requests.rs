@@ -37,7 +37,7 @@ async fn malformed_requests_are_refused_and_never_reach_an_application() {
         ("TRACE", "TRACE / HTTP/1.1\r\nHost: shop\r\n\r\n", 405),
         ("asterisk", "OPTIONS * HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
         ("dots", "GET /a/%2e%2e/b HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
-        ("h2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0),
+        ("beginning of HTTP/2", "PRI * HTTP/1.1\r\nHost: shop\r\n\r\n", 400),
         ("unknown host", "GET / HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n", 404),
         ("1.0 without host", "GET / HTTP/1.0\r\n\r\n", 404),
     ];

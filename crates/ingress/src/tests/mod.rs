@@ -7,6 +7,8 @@ mod drain;
 mod early_response;
 mod forwarding;
 pub mod harness;
+mod http2_limits;
+mod http2_upstream;
 mod internal;
 mod invalid_requests;
 mod ipv6;

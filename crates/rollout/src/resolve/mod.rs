@@ -5,7 +5,7 @@ mod command;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use app_spec::{AppSpec, Common, Component, Facts, HealthCheck, Scope, instance_size, resolve_envs};
+use app_spec::{AppSpec, Common, Component, Facts, HealthCheck, Protocol, Scope, instance_size, resolve_envs};
 use sha2::{Digest, Sha256};
 
 use crate::ids::{AppId, ComponentName, RevisionId};
@@ -113,6 +113,7 @@ fn revision(from: &ResolveInput<'_>, component: Component<'_>, notes: &mut Vec<S
         cpu_millis: size.cpu_millis,
         memory_bytes: size.memory_bytes,
         port: port(from.spec, component),
+        http2: matches!(component, Component::Service(service) if service.protocol == Some(Protocol::Http2)),
         probe: probe(from.spec, component),
     };
     revision.id = identity(&revision);
@@ -135,12 +136,14 @@ fn same_as<'a>(serving: &Serving<'a>, common: &Common, revision: &Revision) -> O
 /// The identity of what instances run. The environment enters as a keyed hash, so that an id reveals nothing about the
 /// values.
 fn identity(revision: &Revision) -> RevisionId {
-    let fields = [
+    let mut fields = vec![
         revision.image.clone(),
         format!("{:?}", revision.command),
         revision.environment_hash.clone(),
         format!("{} {} {:?} {:?}", revision.cpu_millis, revision.memory_bytes, revision.port, revision.probe),
     ];
+    // Older revisions do not have this field, and keep their identity.
+    fields.extend(revision.http2.then(|| "HTTP2".to_owned()));
     let mut hash = Sha256::new();
     for field in fields {
         hash.update((field.len() as u64).to_be_bytes());
@@ -329,6 +332,20 @@ jobs:
         let only = Request { restart: Restart::Only(["mill".into()].into()), ..Request::deploy() };
         assert_eq!(generations(&only, SPEC), [3, 9]);
         assert_eq!(generations(&Request::deploy(), &SPEC.replace("hello", "bye")), [9, 3], "its revision changed");
+    }
+
+    #[test]
+    fn another_protocol_is_another_revision_and_the_default_is_none() {
+        let revision = |protocol: &str| {
+            let spec = SPEC.replacen("- name: web\n", &format!("- name: web\n{protocol}"), 1);
+            let resolved = resolved(&spec, &Request::deploy(), &[]);
+            let found = resolved.revisions.into_iter().find(|it| it.component.as_str() == "web");
+            found.map(|it| (it.id, it.http2)).expect("web has a revision")
+        };
+        assert_eq!(revision("  protocol: HTTP\n"), revision(""));
+        let http2 = revision("  protocol: HTTP2\n");
+        assert!(http2.1 && !revision("").1);
+        assert_ne!(http2.0, revision("").0);
     }
 
     /// As after an upgrade: an older version formed the command of the stored, serving revision.

@@ -173,6 +173,7 @@ pub(super) fn revision(app: &str, id: &str, secret: &str) -> Revision {
         cpu_millis: 500,
         memory_bytes: 1 << 29,
         port: Some(8080),
+        http2: false,
         probe: None,
     }
 }
