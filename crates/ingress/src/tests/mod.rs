@@ -4,11 +4,13 @@
 mod control;
 mod cut_responses;
 mod drain;
+mod drain_kinds;
 mod early_response;
 mod forwarding;
 pub mod harness;
 mod http2_limits;
 mod http2_upstream;
+mod http2_violations;
 mod internal;
 mod invalid_requests;
 mod ipv6;
