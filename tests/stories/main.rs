@@ -21,6 +21,7 @@ mod engine_restart;
 mod frozen;
 mod full_disk;
 mod held_polls;
+mod http2;
 mod jobs;
 mod login;
 mod logs;

@@ -7,9 +7,9 @@ use std::process::{ExitCode, exit};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
@@ -59,6 +59,7 @@ async fn start_and_accept(settings: Settings, stop: &watch::Sender<()>) -> ExitC
     let mut http = http1::Builder::new();
     // hyper also applies this time between two requests, and closes without an answer.
     http.timer(TokioTimer::new()).header_read_timeout(settings.idle_close);
+    let speaks_http2 = settings.http2;
     let site = Arc::new(Site::new(settings));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -69,8 +70,20 @@ async fn start_and_accept(settings: Settings, stop: &watch::Sender<()>) -> ExitC
         let _ = stream.set_nodelay(true);
         let site = Arc::clone(&site);
         let service = service_fn(move |request| pages::answer(Arc::clone(&site), request));
-        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut stopped = stop.subscribe();
+        if speaks_http2 {
+            let connection = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service);
+            tokio::spawn(async move {
+                let mut connection = pin!(connection);
+                tokio::select! {
+                    _ = connection.as_mut() => return,
+                    _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+                }
+                let _ = connection.await;
+            });
+            continue;
+        }
+        let connection = http.serve_connection(TokioIo::new(stream), service).with_upgrades();
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             tokio::select! {

@@ -22,6 +22,8 @@ pub struct Settings {
     pub exit_after: Option<(Duration, i32)>,
     /// `IDLE_CLOSE_MS`: closes a connection after this long without a request.
     pub idle_close: Option<Duration>,
+    /// `HTTP2=1`: speaks HTTP/2 without TLS in place of HTTP/1.1.
+    pub http2: bool,
     /// `JOB_PRINT`: the line that a job prints.
     pub job_print: Option<String>,
     /// `JOB_EXIT`: the exit code of a job, default 0.
@@ -46,6 +48,7 @@ impl Settings {
             no_listen: text("NO_LISTEN").is_some_and(|value| value == "1"),
             exit_after: millis("EXIT_AFTER_MS")?.map(|after| (after, exit_code)),
             idle_close: millis("IDLE_CLOSE_MS")?,
+            http2: text("HTTP2").is_some_and(|value| value == "1"),
             job_print: text("JOB_PRINT"),
             job_exit: parse("JOB_EXIT", text("JOB_EXIT"))?.unwrap_or(0),
         })
