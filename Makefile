@@ -10,7 +10,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 new_cases = PROPTEST_RNG_SEED=$(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test screenshots live upgrade sweep reach engines detect clients fuzz bench proxies swaps lint deny advisories install clean
+.PHONY: help setup demo test screenshots live upgrade sweep reach engines detect clients fuzz websockets bench proxies swaps lint deny advisories install clean
 
 help: ## show this help
 	@echo 'Boatyard: App Platform on your own Docker host.'
@@ -93,6 +93,11 @@ fuzz: ## measure how long the costliest app specs take to read, then fuzz the re
 clients: setup ## drive the API with unmodified clients: pydo from PyPI, and doctl and Terraform if this machine has them (DOCTL=PATH)
 	$(CARGO) build --locked -p boatyard -p boatyard-tests --bins
 	scripts/clients $(target)/debug/boatyard
+
+websockets: ## run the Autobahn project's WebSocket cases through the ingress, by kosoku from PyPI
+	@scripts/build-deps
+	$(CARGO) build --locked -p boatyard
+	scripts/websocket-suite $(target)/debug/boatyard
 
 bench: setup ## compare restarts, rebuilds and build contexts with the alternatives, and the ingress with nginx, HAProxy and Caddy, as ratios (as root on Debian: install them)
 	@scripts/proxies
