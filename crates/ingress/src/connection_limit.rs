@@ -32,6 +32,15 @@ struct Slots {
     open: BTreeMap<u64, SlotState>,
 }
 
+impl Slots {
+    /// The socket closes shortly after this. File descriptors are kept in reserve for that.
+    fn evict(&mut self, number: u64) {
+        if let Some(slot) = self.open.remove(&number) {
+            slot.evicted.cancel();
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct SlotState {
     peer: IpAddr,
@@ -71,10 +80,7 @@ impl ConnectionLimit {
         let mut slots = self.slots();
         if self.is_reached(&slots) {
             let number = slot_to_evict(&slots.open, peer)?;
-            // The evicted socket closes shortly after this. File descriptors are kept in reserve for that.
-            if let Some(slot) = slots.open.remove(&number) {
-                slot.evicted.cancel();
-            }
+            slots.evict(number);
         }
         let number = slots.next;
         slots.next += 1;
@@ -119,9 +125,18 @@ impl ConnectionSlot {
         BusyGuard(Arc::clone(&self.activity))
     }
 
-    /// Whether the limit allows a further request on this connection.
+    /// Whether the limit allows a further request on this connection. At the limit, the request replaces an idle connection.
     pub fn has_place_for_stream(&self) -> bool {
-        self.activity.requests.load(Relaxed) == 0 || !self.limit.is_reached(&self.limit.slots())
+        if self.activity.requests.load(Relaxed) == 0 {
+            return true;
+        }
+        let mut slots = self.limit.slots();
+        if !self.limit.is_reached(&slots) {
+            return true;
+        }
+        let idle = idle_to_evict(&slots.open);
+        idle.into_iter().for_each(|number| slots.evict(number));
+        idle.is_some()
     }
 
     /// Counts the connection as one of this peer from now on.
@@ -162,22 +177,27 @@ fn network_of(peer: IpAddr) -> IpAddr {
 
 /// The connection that a new one of peer `newcomer` replaces.
 fn slot_to_evict(slots: &BTreeMap<u64, SlotState>, newcomer: IpAddr) -> Option<u64> {
+    if let Some(number) = idle_to_evict(slots) {
+        return Some(number);
+    }
     let mut all: HashMap<IpAddr, usize> = HashMap::new();
-    let mut idle: HashMap<IpAddr, usize> = HashMap::new();
     for slot in slots.values() {
         *all.entry(slot.peer).or_default() += slot.requests().max(1);
-        if slot.is_idle() {
-            *idle.entry(slot.peer).or_default() += 1;
-        }
-    }
-    let oldest =
-        |is_one: &dyn Fn(&SlotState) -> bool| slots.iter().find(|(_, it)| is_one(it)).map(|(number, _)| *number);
-    if let Some((peer, _)) = idle.into_iter().max_by_key(|(peer, count)| (*count, *peer)) {
-        return oldest(&|it| it.peer == peer && it.is_idle());
     }
     let would_hold = all.get(&newcomer).copied().unwrap_or_default() + 1;
     let (peer, count) = all.into_iter().max_by_key(|(peer, count)| (*count, *peer))?;
-    if count > would_hold { oldest(&|it| it.peer == peer) } else { None }
+    let oldest = || slots.iter().find(|(_, it)| it.peer == peer).map(|(number, _)| *number);
+    if count > would_hold { oldest() } else { None }
+}
+
+/// The oldest idle connection of the peer with the most of them.
+fn idle_to_evict(slots: &BTreeMap<u64, SlotState>) -> Option<u64> {
+    let mut idle: HashMap<IpAddr, usize> = HashMap::new();
+    for slot in slots.values().filter(|slot| slot.is_idle()) {
+        *idle.entry(slot.peer).or_default() += 1;
+    }
+    let (peer, _) = idle.into_iter().max_by_key(|(peer, count)| (*count, *peer))?;
+    slots.iter().find(|(_, it)| it.peer == peer && it.is_idle()).map(|(number, _)| *number)
 }
 
 impl SlotState {
@@ -276,6 +296,16 @@ mod tests {
         assert!(is_evicted(&many) && !is_evicted(&one));
         drop((streams, many));
         assert_eq!(slots.further.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_further_request_replaces_an_idle_connection() {
+        let slots = ConnectionLimit::new(2);
+        let (busy, idle) = (slots.acquire(peer(1)).unwrap(), slots.acquire(peer(2)).unwrap());
+        let _first = busy.busy();
+        assert!(busy.has_place_for_stream() && is_evicted(&idle));
+        let _second = busy.busy();
+        assert!(!busy.has_place_for_stream() && !is_evicted(&busy));
     }
 
     #[test]

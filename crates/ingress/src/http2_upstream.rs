@@ -17,6 +17,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http2::{self, SendRequest};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -341,10 +342,12 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// The response for the client. `reset_when_cut`: see [`StreamGuard`].
+    /// The response for the client. `closes_early`: whether a response before the end of the request ends the client's
+    /// connection. `reset_when_cut`: see [`StreamGuard`].
     pub fn forward(
         self,
         mut record: RequestRecord,
+        closes_early: bool,
         reset_when_cut: Option<Arc<SocketState>>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let Received { mut response, stream, admitted } = self;
@@ -360,6 +363,10 @@ impl Received {
         let given = std::mem::take(response.headers_mut());
         for (name, value) in given.iter().filter(|(name, value)| headers::is_for_client(name, value)) {
             response.headers_mut().append(name, value.clone());
+        }
+        if closes_early && admitted.exchange.is_uploading() {
+            // Tells a client of HTTP/1.1 that it need not send the rest.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         *response.version_mut() = Version::HTTP_11;
         let guard = StreamGuard { _stream: stream, exchange: admitted.exchange, record, reset_when_cut };
@@ -383,6 +390,15 @@ struct StreamGuard {
     /// Set if the client could mistake a truncated body for a complete one. Its connection is then reset instead of
     /// closed.
     reset_when_cut: Option<Arc<SocketState>>,
+}
+
+impl StreamGuard {
+    /// After the whole response, the instance needs nothing more of the request.
+    fn abandon_upload(&self) {
+        if self.exchange.is_uploading() {
+            self.exchange.abandon_body();
+        }
+    }
 }
 
 impl Http2Body {
@@ -415,6 +431,7 @@ impl Http2Body {
     fn finish(&mut self) {
         if let Some(mut guard) = self.guard.take() {
             guard.record.finish();
+            guard.abandon_upload();
         }
     }
 
@@ -422,6 +439,7 @@ impl Http2Body {
     fn cut(&mut self) {
         if let Some(mut guard) = self.guard.take() {
             guard.record.failed(guard.exchange.cut_by_stop());
+            guard.abandon_upload();
             if let Some(socket) = &guard.reset_when_cut {
                 socket.reset_on_close();
             }

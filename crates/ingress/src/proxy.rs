@@ -284,7 +284,7 @@ impl Proxy {
                     policy.apply(cors.as_ref(), received.response.headers_mut());
                 }
                 let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
-                received.forward(record, reset_when_cut)
+                received.forward(record, version != Version::HTTP_2, reset_when_cut)
             }
             (Err(error), record) => {
                 match record {

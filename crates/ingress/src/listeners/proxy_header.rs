@@ -1,4 +1,4 @@
-//! The header of the PROXY protocol, by which a load balancer says whose connection it passes on
+//! The header of the PROXY protocol, by which a load balancer names the client of a connection
 //! (<https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>). Both versions are read; version 1 is a line of text,
 //! version 2 is binary.
 
@@ -37,6 +37,8 @@ impl Connection {
                 self.peer = client;
                 true
             }
+            // A check whether the port is open.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => false,
             Err(error) => {
                 self.proxy.refusals.count("proxy-protocol");
                 tracing::debug!(peer = %self.peer, %error, "no header of the PROXY protocol");
@@ -46,11 +48,14 @@ impl Connection {
     }
 }
 
-/// Reads one header and nothing after it. `None`: the load balancer speaks for itself, or for a client without an IP
-/// address.
+/// Reads one header and nothing after it. `None`: the load balancer opened a connection of its own, as for a health check, or
+/// the client has no IP address.
 async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<SocketAddr>> {
     let mut first = [0; SIGNATURE.len()];
-    stream.read_exact(&mut first).await?;
+    if stream.read(&mut first[..1]).await? == 0 {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    stream.read_exact(&mut first[1..]).await?;
     if first == SIGNATURE {
         return read_binary(stream).await;
     }
@@ -155,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_an_error() {
-        use io::ErrorKind::{InvalidData, UnexpectedEof};
+        use io::ErrorKind::{ConnectionAborted, InvalidData, UnexpectedEof};
         let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(LONGEST_LINE));
         for (given, kind) in [
             ("GET / HTTP/1.1\r\nHost: shop\r\n\r\n", InvalidData),
@@ -168,7 +173,8 @@ mod tests {
             ("PROXY UNKNOWN", UnexpectedEof),
             ("PROXY TCP4 \r\n\r\n", InvalidData),
             (long.as_str(), InvalidData),
-            ("", UnexpectedEof),
+            ("P", UnexpectedEof),
+            ("", ConnectionAborted),
         ] {
             assert_eq!(parsed(given.as_bytes()).0, Err(kind), "{given:?}");
         }
