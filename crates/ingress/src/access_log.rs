@@ -26,12 +26,13 @@ use serde_json::json;
 use crate::log_rotation;
 use crate::protocol::AccessLogFormat;
 
-/// Lines that wait for the thread. Our choice: at most about 4 MiB.
+/// Lines that wait for the thread. Our choice: a line of usual length takes about 400 bytes, and no line more than 6 KiB.
 const QUEUE: usize = 8192;
 /// A larger file is rotated. Our choice: with [`log_rotation::KEPT`] older files, the log takes at most 320 MiB.
 const FILE_BYTES: u64 = 64 * 1024 * 1024;
-/// Longer hosts and paths are cut off in the log.
+/// Longer hosts and paths are cut off in the log, and longer methods.
 const LONGEST_TEXT: usize = 2048;
+const LONGEST_METHOD: usize = 32;
 /// How often the thread looks whether the file was moved away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -114,9 +115,9 @@ impl AccessLogEntry {
         let host = host.or_else(|| uri.authority().map(ToString::to_string)).unwrap_or_default();
         let line = Line {
             format,
-            host: cut(host),
-            path: cut(logged_path(uri)),
-            method: cut(method.to_string()),
+            host: cut(&host, LONGEST_TEXT),
+            path: cut(&logged_path(uri), LONGEST_TEXT),
+            method: cut(method.as_str(), LONGEST_METHOD),
             protocol: protocol_name(version),
             ..Line::new(format, id, client)
         };
@@ -316,19 +317,22 @@ fn word(text: &str) -> String {
     word
 }
 
-fn cut(mut text: String) -> String {
-    if text.len() > LONGEST_TEXT {
-        let at = (0..=LONGEST_TEXT).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(at);
-        text.push('…');
+/// A copy of a text, at most about this number of bytes.
+fn cut(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
     }
-    text
+    let at = (0..=longest).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}…", &text[..at])
 }
 
 /// The path, and the names of the query's parameters. A parameter without a name may be a secret as a whole.
 fn logged_path(uri: &Uri) -> String {
     let mut path = uri.path().to_owned();
     for (at, part) in uri.query().into_iter().flat_map(|query| query.split('&')).enumerate() {
+        if path.len() > LONGEST_TEXT {
+            break;
+        }
         path.push(if at == 0 { '?' } else { '&' });
         if let Some((name, _)) = part.split_once('=') {
             path.push_str(name);
@@ -504,8 +508,8 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_off_between_characters() {
-        assert_eq!(cut("é".repeat(10)), "é".repeat(10));
-        let long = cut(format!("x{}", "é".repeat(LONGEST_TEXT)));
+        assert_eq!(cut(&"é".repeat(10), LONGEST_TEXT), "é".repeat(10));
+        let long = cut(&format!("x{}", "é".repeat(LONGEST_TEXT)), LONGEST_TEXT);
         assert!(long.len() <= LONGEST_TEXT + 3 && long.ends_with("é…"));
     }
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::BufReader;
+use tokio::io::{AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
@@ -107,11 +107,13 @@ impl ControlClient {
             Ok(stream) => stream.map_err(failed)?,
             Err(_elapsed) => return Err(failed(std::io::ErrorKind::TimedOut.into())),
         };
-        Ok(Self::on(stream))
+        Ok(Self::on(stream, Vec::new()))
     }
 
-    pub(crate) fn on(stream: UnixStream) -> Self {
+    /// `received`: what was read from the stream already.
+    pub(crate) fn on(stream: UnixStream, received: Vec<u8>) -> Self {
         let (read, write) = stream.into_split();
+        let read = std::io::Cursor::new(received).chain(read);
         let (requests, pending) = mpsc::channel(16);
         let events = broadcast::Sender::new(EVENT_BUFFER);
         tokio::spawn(run(read, write, pending, events.clone()));
@@ -202,7 +204,7 @@ impl ControlClient {
         }
     }
 
-    /// Asks the ingress that handed over on this connection to retire.
+    /// Asks the ingress that handed over on this connection to retire. Returns when it accepts no further requests.
     pub(crate) async fn retire(&self, drain: Duration) -> Result<(), ClientError> {
         match self.request("to retire", Request::Retire { drain_seconds: drain.as_secs() }).await? {
             Message::Acknowledged { .. } => Ok(()),
@@ -255,7 +257,7 @@ fn unexpected(request: &'static str, message: Message) -> ClientError {
 /// Runs both directions until either ends or the last handle is dropped. Pending requests then fail with
 /// [`ClientError::Lost`].
 async fn run(
-    read: OwnedReadHalf,
+    read: impl AsyncRead + Unpin,
     write: OwnedWriteHalf,
     pending: mpsc::Receiver<PendingRequest>,
     events: broadcast::Sender<IngressEvent>,
@@ -269,7 +271,7 @@ async fn run(
     let _ = events.send(IngressEvent::Lost);
 }
 
-async fn receive(read: OwnedReadHalf, open: &Awaiting, events: &broadcast::Sender<IngressEvent>) {
+async fn receive(read: impl AsyncRead + Unpin, open: &Awaiting, events: &broadcast::Sender<IngressEvent>) {
     let mut read = BufReader::new(read);
     loop {
         match wire::read::<Message>(&mut read).await {

@@ -20,6 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast, mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::access_log::AccessLog;
 use crate::features::FEATURES;
@@ -38,6 +39,8 @@ use crate::wire::{self, WireError};
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// Answers buffered for one connection.
 const RESPONSE_BUFFER: usize = 64;
+/// How long a new process may take from its copies of the sockets to serving. Meanwhile nothing can be changed.
+const RETIRE_WITHIN: Duration = Duration::from_secs(30);
 
 /// The state behind all control connections.
 pub(crate) struct ControlServer {
@@ -58,6 +61,8 @@ pub(crate) struct ControlServer {
     pub retired: AtomicBool,
     /// The program file of this process.
     pub program: String,
+    /// Whether all listeners and idle connections are closed.
+    pub closed: watch::Sender<bool>,
     /// The lock of the data directory. `None`: a new process has it.
     pub lock: StdMutex<Option<OwnedFd>>,
 }
@@ -126,12 +131,22 @@ impl ControlServer {
 
     async fn read_in(&self, read: OwnedReadHalf, answers: &mpsc::Sender<Answer>, number: u64) -> Result<(), WireError> {
         let mut read = BufReader::new(read);
+        let mut deadline = None;
         loop {
-            let (answer, last) = match wire::read::<Request>(&mut read).await {
+            let reading = wire::read::<Request>(&mut read);
+            let request = match deadline.filter(|_| !self.retired.load(SeqCst)) {
+                // The new process hangs. It ends when it finds this connection closed.
+                Some(deadline) => timeout_at(deadline, reading).await.unwrap_or(Err(WireError::Closed)),
+                None => reading.await,
+            };
+            let (answer, last) = match request {
                 Ok(request) => {
                     let requester = Requester { number, stream: read.get_ref().as_ref() };
                     match request {
-                        Request::HandOver => (self.hand_over(&requester).await, false),
+                        Request::HandOver => {
+                            deadline = Some(Instant::now() + RETIRE_WITHIN);
+                            (self.hand_over(&requester).await, false)
+                        }
                         request => (self.answer(request, &requester).await.into(), false),
                     }
                 }
@@ -157,12 +172,15 @@ impl ControlServer {
             Request::SetAccessLog { format } => self.set_access_log(format, requester).await,
             Request::HandOver => refused("the ingress hands over only its own sockets".to_owned()),
             Request::Retire { drain_seconds } => {
-                if self.successor.load(SeqCst) != requester.number {
+                if self.successor.load(SeqCst) != requester.number || requester.has_disconnected() {
                     return refused("nothing was handed over on this connection".to_owned());
                 }
                 tracing::info!("a new ingress process serves; this one finishes its open requests");
                 self.retired.store(true, SeqCst);
                 self.shutdown.send_replace(Some(Duration::from_secs(drain_seconds)));
+                // Until then a request may still use a route that the controller removes meanwhile.
+                // The sender is in `self`, so waiting cannot fail.
+                let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
                 Message::Acknowledged { version: self.routing.table().version }
             }
             Request::Shutdown { drain_seconds } => match self.refuse_unless_in_charge(requester) {
@@ -223,7 +241,7 @@ impl ControlServer {
         self.welcome(&config, refused)
     }
 
-    /// Copies of what a new process needs to serve in place of this one. From now on nothing changes here.
+    /// Copies of what a new process needs to serve in place of this one. Changes are refused until the new one has ended.
     async fn hand_over(&self, requester: &Requester<'_>) -> Answer {
         let config = self.config.lock().await;
         if self.successor.compare_exchange(0, requester.number, SeqCst, SeqCst).is_err() {

@@ -124,8 +124,8 @@ pub async fn replace_running(
             return Err(LaunchError::Ended { status, log: log.to_owned() });
         }
         if started.elapsed() > START_DEADLINE {
-            // The running process goes on when it sees that the new one is gone.
-            let _ = child.kill().await;
+            // It may be the only one that accepts connections. If it hangs, the running one goes on after a while.
+            reap(Some(child));
             return Err(LaunchError::Silent { log: log.to_owned(), cause: ClientError::Lost });
         }
         tokio::time::sleep(POLL_INTERVAL).await;

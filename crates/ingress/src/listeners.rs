@@ -59,8 +59,8 @@ pub(crate) struct Listeners {
 #[derive(Debug)]
 struct OpenListener {
     bound: SocketAddr,
-    /// Each worker accepts on a copy of this descriptor.
-    socket: std::net::TcpListener,
+    /// Each worker accepts on a copy of this descriptor. `None`: this listener no longer accepts.
+    socket: Option<std::net::TcpListener>,
     stop: CancellationToken,
     accepting: Vec<JoinHandle<()>>,
 }
@@ -190,7 +190,8 @@ impl Listeners {
             .internal
             .iter()
             .map(|(listener, open)| (Listener { address: listener.address(), kind: listener.kind() }, open));
-        public.chain(internal).map(|(listener, open)| Ok((listener, open.socket.try_clone()?.into()))).collect()
+        let accepting = public.chain(internal).filter_map(|(listener, open)| Some((listener, open.socket.as_ref()?)));
+        accepting.map(|(listener, socket)| Ok((listener, socket.try_clone()?.into()))).collect()
     }
 
     /// The open listeners as the controller named them.
@@ -199,11 +200,13 @@ impl Listeners {
     }
 
     /// Stops accepting, and asks clients to use another connection for their next request. A connection that is closed
-    /// while its client sends a request would lose that request.
+    /// while its client sends a request would lose that request. Closes the sockets, so that none of this process keeps
+    /// clients waiting.
     pub fn stop_accepting(&mut self) {
         self.proxy.closing.store(true, Ordering::Relaxed);
-        for accepting in self.open.values().chain(self.internal.values()).flat_map(|open| &open.accepting) {
-            accepting.abort();
+        for open in self.open.values_mut().chain(self.internal.values_mut()) {
+            open.accepting.iter().for_each(JoinHandle::abort);
+            open.socket = None;
         }
     }
 
@@ -276,7 +279,7 @@ impl Listeners {
         let accepting = accepting.into_iter().zip(workers.runtimes());
         let accepting = accepting.map(|(accept, runtime)| runtime.spawn(accept.run())).collect();
         tracing::info!(listener = %bound, "listening");
-        Ok(OpenListener { bound, socket, stop, accepting })
+        Ok(OpenListener { bound, socket: Some(socket), stop, accepting })
     }
 
     fn remove_unwanted(&mut self, wanted: &[Listener]) -> Vec<(Listener, OpenListener)> {
@@ -308,7 +311,8 @@ fn bind_beside<'a>(
     address: SocketAddr,
     taken: io::Error,
 ) -> io::Result<TcpListener> {
-    let beside: Vec<_> = open.filter(|it| it.bound.port() == address.port()).map(|it| &it.socket).collect();
+    let beside: Vec<_> =
+        open.filter(|it| it.bound.port() == address.port()).filter_map(|it| it.socket.as_ref()).collect();
     if beside.is_empty() {
         return Err(taken);
     }

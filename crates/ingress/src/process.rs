@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use futures::future::OptionFuture;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::process::{Pid, Resource, Rlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -87,6 +90,14 @@ pub enum IngressError {
     },
     #[error("cannot wait for signals")]
     Signals(#[source] io::Error),
+    #[error("cannot take over the listener {address}; the running ingress goes on serving")]
+    Adopt {
+        address: SocketAddr,
+        #[source]
+        cause: io::Error,
+    },
+    #[error("the running ingress goes on serving: {reason}")]
+    NotReplaced { reason: String },
 }
 
 /// The control socket of a data directory's ingress.
@@ -153,7 +164,7 @@ pub(crate) async fn serve_after(
     }
     let process = Process::new(&folder, lock, limits, max_clients);
     let predecessor = match inherited {
-        Some(state) => Some(process.inherit(state).await),
+        Some(state) => Some(process.inherit(state).await?),
         None => {
             process.restore().await?;
             None
@@ -162,7 +173,7 @@ pub(crate) async fn serve_after(
     let (endpoint, socket) = ControlEndpoint::bind(data_dir)?;
     let endpoint = Arc::new(Mutex::new(endpoint));
     let predecessor = match predecessor {
-        Some(predecessor) => predecessor.retire(&process.server.routing).await,
+        Some(predecessor) => predecessor.retire(&process.server.routing).await?,
         None => None,
     };
     tracing::info!(data_dir = %data_dir.display(), boot = %process.server.boot_id, "ingress ready");
@@ -185,14 +196,17 @@ pub(crate) async fn serve_after(
         process.server.give_up_lock();
         process.linger().await;
     }
+    // A process that was replaced drains for long, and may be asked to hurry. So may the one before it.
+    let mut is_hurried = !is_retired;
     loop {
-        let stopped = async { tokio::join!(process.stop(drain), end_of(predecessor.as_ref(), is_retired, drain)) };
-        // A process that was replaced drains for long, and may be asked to hurry.
+        let before = predecessor.as_ref().map(|it| it.end(is_hurried.then_some(drain), drain));
+        let stopped = async { tokio::join!(process.stop(drain), OptionFuture::from(before)) };
         tokio::select! {
             _ = stopped => break,
             sooner = &mut stop_signal, if !signalled => (signalled, drain) = (true, sooner),
             sooner = next_request(&mut requests) => drain = sooner,
         }
+        is_hurried = true;
     }
     control.abort();
     // The task was aborted above, so its result is always an error.
@@ -223,24 +237,6 @@ async fn next_request(requests: &mut watch::Receiver<Option<Duration>>) -> Durat
         std::future::pending::<()>().await;
     }
     requests.borrow_and_update().unwrap_or_default()
-}
-
-/// Waits for the end of the process that this one replaced, if that still runs. `is_retired`: this one was replaced, too, so
-/// both finish in their time.
-async fn end_of(predecessor: Option<&Replaced>, is_retired: bool, drain: Duration) {
-    let Some(Replaced { client, to_kill }) = predecessor else { return };
-    let mut events = client.events();
-    if !is_retired && client.shutdown(drain).await.is_err() {
-        return;
-    }
-    let gone = async { while !matches!(events.recv().await, Ok(IngressEvent::Lost) | Err(RecvError::Closed)) {} };
-    if tokio::time::timeout(drain, gone).await.is_err()
-        && let (Some(pid), false) = (to_kill, is_retired)
-    {
-        tracing::warn!(?pid, "ending the replaced ingress, which still has open requests");
-        // It may have ended just now.
-        let _ = rustix::process::kill_process(*pid, rustix::process::Signal::KILL);
-    }
 }
 
 struct Process {
@@ -275,6 +271,7 @@ impl Process {
             successor: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             program: launch::program_identity(Path::new("/proc/self/exe")).unwrap_or_default(),
+            closed: watch::Sender::new(false),
             lock: std::sync::Mutex::new(Some(lock)),
         });
         Process { server, clients, cut }
@@ -297,19 +294,24 @@ impl Process {
     }
 
     /// Serves what another process handed over.
-    async fn inherit(&self, inherited: InheritedState) -> Predecessor {
-        let InheritedState { sockets, table, certificates, access_log, proxies, connection, is_first_version } =
+    ///
+    /// # Errors
+    /// [`IngressError::Adopt`]: a listener would be missing.
+    async fn inherit(&self, inherited: InheritedState) -> Result<Predecessor, IngressError> {
+        let InheritedState { sockets, table, certificates, access_log, proxies, connection, unread, is_first_version } =
             inherited;
+        let (table, sites) = self.server.with_sites(table).await.map_err(|error| IngressError::NotReplaced {
+            reason: format!("the files of static sites cannot be opened: {error}"),
+        })?;
         self.install(certificates).await;
         self.server.access_log.set_format(access_log);
         {
             let mut config = self.server.config.lock().await;
-            self.server.routing.install(&table);
+            self.server.routing.install_with(&table, sites);
             config.listeners.trust(proxies);
             for (listener, socket) in sockets {
-                if let Err(error) = config.listeners.adopt(&listener, socket, &table) {
-                    tracing::error!(listener = %listener.address, %error, "cannot take over a listener");
-                }
+                let failed = |cause| IngressError::Adopt { address: listener.address, cause };
+                config.listeners.adopt(&listener, socket, &table).map_err(failed)?;
             }
             config.wanted = config.listeners.named();
             let wanted = config.wanted.clone();
@@ -319,13 +321,15 @@ impl Process {
             config.table = table;
         }
         self.server.save().await;
-        Predecessor { connection, is_first_version }
+        Ok(Predecessor { connection, unread, is_first_version })
     }
 
-    /// Lets clients move to the new process.
+    /// Lets clients move to the new process, and then tells that process that this one accepts no further requests.
     async fn linger(&self) {
         self.server.config.lock().await.listeners.stop_accepting();
         tokio::time::sleep(LINGER).await;
+        self.server.config.lock().await.listeners.close_all().await;
+        self.server.closed.send_replace(true);
     }
 
     async fn install(&self, certificates: Vec<Certificate>) {
@@ -365,31 +369,35 @@ impl Process {
 /// The process that this one replaces.
 struct Predecessor {
     connection: std::os::unix::net::UnixStream,
+    unread: Vec<u8>,
     is_first_version: bool,
 }
 
 impl Predecessor {
-    /// Tells it that this process serves, and follows its open requests until it has ended. `None`: it is gone already.
-    async fn retire(self, routing: &Arc<RoutingState>) -> Option<Replaced> {
-        let Predecessor { connection, is_first_version } = self;
+    /// Tells it that this process serves, waits until it accepts no further requests, and follows its open requests until it
+    /// has ended. `None`: it is gone already.
+    ///
+    /// # Errors
+    /// [`IngressError::NotReplaced`]: it goes on serving, so this process must not.
+    async fn retire(self, routing: &Arc<RoutingState>) -> Result<Option<Replaced>, IngressError> {
+        let Predecessor { connection, unread, is_first_version } = self;
+        let not_replaced = |error: &dyn std::fmt::Display| IngressError::NotReplaced { reason: error.to_string() };
+        let pid = rustix::net::sockopt::socket_peercred(&connection).map_err(|error| not_replaced(&error))?.pid;
         let stream = connection.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(connection));
-        let client = match stream {
-            Ok(stream) => ControlClient::on(stream),
-            Err(error) => {
-                tracing::warn!(%error, "the connection to the replaced ingress is lost");
-                return None;
-            }
-        };
-        // Read before it stops: from then on nothing may look drained that is open there.
-        follow_once(&client, routing).await;
-        let pid = client.status().await.ok().and_then(|it| Pid::from_raw(it.pid.cast_signed()));
+        let client = ControlClient::on(stream.map_err(|error| not_replaced(&error))?, unread);
         let asked = match is_first_version {
             true => client.shutdown(FIRST_VERSION_DRAIN).await,
             false => client.retire(REPLACED_DRAIN).await,
         };
-        if let Err(error) = asked {
-            tracing::warn!(%error, "the replaced ingress does not answer");
+        match asked {
+            Ok(()) => {}
+            // It has the request, and this process stays: it retires when it reads it.
+            Err(error @ ClientError::Late { .. }) => tracing::warn!(%error, "the replaced ingress is slow"),
+            Err(ClientError::Lost) if has_ended(pid).await => return Ok(None),
+            Err(error) => return Err(not_replaced(&error)),
         }
+        // Before the controller can ask: nothing may look drained that is open there.
+        follow_once(&client, routing).await;
         let (followed, routing) = (client.clone(), Arc::clone(routing));
         tokio::spawn(async move {
             while follow_once(&followed, &routing).await {
@@ -397,8 +405,20 @@ impl Predecessor {
             }
             tracing::info!("the replaced ingress has ended");
         });
-        Some(Replaced { client, to_kill: pid.filter(|_| is_first_version) })
+        Ok(Some(Replaced { client, to_kill: is_first_version.then_some(pid) }))
     }
+}
+
+/// Whether a process has ended, or ends within a moment.
+async fn has_ended(pid: Pid) -> bool {
+    const A_MOMENT: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+    let wait = move || {
+        let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else { return true };
+        // Readable once the process has ended.
+        let mut ends = [PollFd::new(&process, PollFlags::IN)];
+        rustix::event::poll(&mut ends, Some(&A_MOMENT)).is_ok_and(|ended| ended > 0)
+    };
+    tokio::task::spawn_blocking(wait).await.unwrap_or(true)
 }
 
 /// A process that was replaced and finishes its open requests.
@@ -406,6 +426,26 @@ struct Replaced {
     client: ControlClient,
     /// A process of the first version does not change its mind about how long it drains, and holds the lock meanwhile.
     to_kill: Option<Pid>,
+}
+
+impl Replaced {
+    /// Waits for its end, at most for `within`. `drain`: asks it to finish in this time; `None`: it has its own.
+    async fn end(&self, drain: Option<Duration>, within: Duration) {
+        let mut events = self.client.events();
+        if let Some(drain) = drain
+            && self.client.shutdown(drain).await.is_err()
+        {
+            return;
+        }
+        let gone = async { while !matches!(events.recv().await, Ok(IngressEvent::Lost) | Err(RecvError::Closed)) {} };
+        if tokio::time::timeout(within, gone).await.is_err()
+            && let (Some(pid), Some(_)) = (self.to_kill, drain)
+        {
+            tracing::warn!(?pid, "ending the replaced ingress, which still has open requests");
+            // It may have ended just now.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
 }
 
 /// Reads the open requests of a replaced process. `false`: it has ended, and has none.

@@ -1,8 +1,9 @@
 //! Replacing a running ingress without a refused connection: the new process takes over the listening sockets.
 //!
 //! The new process connects to the control socket of the running one and asks for its sockets, its lock and what it
-//! serves. It begins to accept, binds the control socket, and only then asks the running one to retire. The running
-//! one goes on accepting until then, so either process can be killed at any moment and the other one serves.
+//! serves. It begins to accept, binds the control socket, and only then asks the running one to retire. The running one
+//! goes on accepting until then, and again if the new one ends or is too slow before that. The new one ends if the
+//! running one refuses to retire. So one of them serves whenever the other one is killed.
 //!
 //! An ingress of the first version cannot hand over anything. Its sockets are copied from the outside (`pidfd_getfd`), if
 //! the system permits that.
@@ -65,6 +66,8 @@ pub(crate) struct InheritedState {
     pub proxies: TrustedProxies,
     /// The control connection to the running ingress. If it ends before [`Request::Retire`], that process goes on serving.
     pub connection: UnixStream,
+    /// What was read from it and not used.
+    pub unread: Vec<u8>,
     /// The running ingress is of the first version: it is asked to shut down instead of to retire.
     pub is_first_version: bool,
 }
@@ -88,8 +91,12 @@ pub fn take_over(data_dir: &Path) -> Result<Option<Inherited>, TakeOverError> {
         Message::HandedOver { listeners, table, certificates, access_log, proxies } => {
             let mut descriptors = std::mem::take(&mut peer.descriptors).into_iter();
             let lock = descriptors.next().ok_or(TakeOverError::UnexpectedAnswer)?;
-            let sockets: Vec<_> = listeners.into_iter().zip(descriptors.map(TcpListener::from)).collect();
-            let connection = peer.connection;
+            let descriptors: Vec<_> = descriptors.map(TcpListener::from).collect();
+            if descriptors.len() != listeners.len() {
+                return Err(TakeOverError::UnexpectedAnswer);
+            }
+            let sockets = listeners.into_iter().zip(descriptors).collect();
+            let Peer { connection, unread, .. } = peer;
             let state = InheritedState {
                 sockets,
                 table,
@@ -97,6 +104,7 @@ pub fn take_over(data_dir: &Path) -> Result<Option<Inherited>, TakeOverError> {
                 access_log,
                 proxies,
                 connection,
+                unread,
                 is_first_version: false,
             };
             Ok(Some(Inherited { lock, state }))
@@ -232,6 +240,7 @@ fn copy_from(data_dir: &Path, pid: u32, mut peer: Peer) -> io::Result<Inherited>
         access_log: AccessLogFormat::Off,
         proxies: TrustedProxies::default(),
         connection: peer.connection,
+        unread: peer.unread,
         is_first_version: true,
     };
     Ok(Inherited { lock, state })

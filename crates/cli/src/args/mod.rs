@@ -175,7 +175,7 @@ pub enum Command {
     /// Run the ingress. `serve` starts it, and it keeps running after `serve` exits
     Ingress {
         /// Take over the sockets of the running ingress, which finishes its open requests and exits. No connection is refused
-        #[arg(long)]
+        #[arg(long, hide = true)]
         replace: bool,
     },
     /// Stop the ingress, and with --apps also all apps. Records and volumes are kept
