@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use instant_acme::{
     Account, AccountBuilder, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
-    OrderStatus, RetryPolicy,
+    OrderStatus, Problem, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use store::Store;
@@ -144,8 +144,7 @@ impl Authority<'_> {
                 attempts.order = Some(recorded);
                 Ok(Some((order, key)))
             }
-            // It has expired, or belongs to an account that is gone.
-            Err(Error::Api(_)) => Ok(None),
+            Err(Error::Api(problem)) if is_gone(&problem) => Ok(None),
             Err(error) => {
                 attempts.order = Some(recorded);
                 Err(error.into())
@@ -168,6 +167,12 @@ impl Authority<'_> {
         recorded.map_err(|error| Failure::Other(error.to_string()))?;
         Ok((order, key))
     }
+}
+
+/// Whether a request for an order failed because the order has expired or belongs to an account that is gone, and not
+/// because the authority is busy.
+fn is_gone(problem: &Problem) -> bool {
+    problem.status.is_some_and(|status| (400..500).contains(&status) && !matches!(status, 408 | 429))
 }
 
 enum Failure {
@@ -303,6 +308,16 @@ mod tests {
         ];
         for (wanted, offered, attempt, chosen) in table {
             assert_eq!(choose(wanted, offered, attempt), chosen, "{wanted:?} {offered:?} {attempt}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_forgotten_if_it_is_gone_and_not_if_the_authority_is_busy() {
+        for (status, forgotten) in
+            [(400, true), (401, true), (403, true), (404, true), (408, false), (429, false), (503, false)]
+        {
+            let problem: Problem = serde_json::from_value(serde_json::json!({ "status": status })).expect("a problem");
+            assert_eq!(is_gone(&problem), forgotten, "{status}");
         }
     }
 
