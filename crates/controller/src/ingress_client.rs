@@ -702,9 +702,12 @@ impl ConnectionTask {
         Ok(())
     }
 
-    /// Logs each route that the ingress leaves out once, not with every table.
+    /// Logs each route that the ingress leaves out once, not with every table. The host names that apps have depend on them.
     fn log_refused(&self, refused: Vec<RouteRefused>) {
         let mut known = lock(&self.shared.refused);
+        if *known != refused {
+            self.shared.tables.send_modify(|ticks| *ticks += 1);
+        }
         for it in refused.iter().filter(|it| !known.contains(it)) {
             warn!(app = it.app, reason = it.reason, "the ingress left out some of an app's routes");
         }

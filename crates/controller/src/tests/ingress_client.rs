@@ -191,7 +191,10 @@ fn host_names_that_were_released_or_refused_are_not_those_of_an_app() {
             |app: &str, host: &str| AppRoutes { hosts: vec![host.into(), format!("{app}.localhost")], ..part(app) };
         client.set(with("a", "shop.example.com")).await.unwrap();
         ingress.refuse_host("b", "shop.example.com");
+        let before = *client.tables().borrow();
         client.set(with("b", "shop.example.com")).await.unwrap();
+        // Once for the routes of `b`, and once for the refusal.
+        assert_eq!(*client.tables().borrow(), before + 2);
         assert_eq!(names(), ["a.localhost of a", "b.localhost of b", "shop.example.com of a"]);
         assert_eq!(client.host_refusal("b", "shop.example.com").as_deref(), Some("shop.example.com is taken"));
         assert_eq!(client.host_refusal("a", "shop.example.com"), None);
