@@ -57,6 +57,14 @@ pub async fn environment_of(container: &str) -> Result<Vec<String>> {
     Ok(found.config.and_then(|it| it.env).unwrap_or_default())
 }
 
+/// Like [`networks_and_volumes_of`], without the network in which containers reach the public host names of their app. It stays
+/// while there are no apps.
+pub async fn app_networks_and_volumes_of(installation: &str) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut networks, volumes) = networks_and_volumes_of(installation).await?;
+    networks.retain(|it| *it != format!("by-{installation}-public"));
+    Ok((networks, volumes))
+}
+
 /// Names of an installation's networks and volumes.
 pub async fn networks_and_volumes_of(installation: &str) -> Result<(Vec<String>, Vec<String>)> {
     let docker = connect()?;

@@ -1,6 +1,6 @@
 //! Many apps on one engine: Boatyard assigns networks and addresses, and removes them with the apps.
 
-use boatyard_tests::engine::networks_and_volumes_of;
+use boatyard_tests::engine::app_networks_and_volumes_of;
 use boatyard_tests::http;
 use futures::{StreamExt, stream};
 
@@ -43,7 +43,7 @@ async fn create_and_delete(count: usize) {
     let deleted: Vec<_> = deleted.buffer_unordered(count).collect().await;
     assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     assert_eq!(at.engine_containers().await.unwrap(), Vec::<String>::new());
-    let (networks, volumes) = networks_and_volumes_of(&at.id().unwrap()).await.unwrap();
+    let (networks, volumes) = app_networks_and_volumes_of(&at.id().unwrap()).await.unwrap();
     assert_eq!(networks, Vec::<String>::new());
     assert_eq!(volumes.len(), 1, "only the fence: {volumes:?}");
 }

@@ -49,7 +49,7 @@ async fn an_app_with_a_database_is_deleted_and_created_again_at_once_ten_times()
         at.until_gone(app).await.unwrap();
     }
     assert_eq!(at.engine_containers().await.unwrap(), [""; 0]);
-    let (networks, volumes) = engine::networks_and_volumes_of(&at.id().unwrap()).await.unwrap();
+    let (networks, volumes) = engine::app_networks_and_volumes_of(&at.id().unwrap()).await.unwrap();
     assert_eq!(networks, [""; 0]);
     assert_eq!(volumes.len(), deleted.len() + 1, "a kept volume of each app, and the fence: {volumes:?}");
 }
