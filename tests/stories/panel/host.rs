@@ -43,7 +43,7 @@ async fn the_host_page_agrees_with_the_engine_and_the_disk() {
     let shown = browser.text(css("#disk")).await.unwrap();
     assert!(shown.contains(&format!("of {total}")), "the disk has {total}, and the page shows {shown}");
 
-    let tags = engine::tags_of(&panel.at.id().unwrap()).await.unwrap();
+    let tags = engine::app_tags_of(&panel.at.id().unwrap()).await.unwrap();
     let mut expected = Vec::new();
     for tag in &tags {
         expected.push(json!([tag, size_of(&docker, tag).await]));

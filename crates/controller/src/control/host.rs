@@ -69,7 +69,9 @@ fn images_of(names: &Names, apps: &[AppState], tags: &[TaggedImage]) -> Vec<Host
     }
     let is_on_record =
         |tag: &TaggedImage| apps.iter().any(|state| tag.reference.starts_with(&names.repositories_of(&state.app.id)));
-    let built = tags.iter().filter(|tag| tag.reference.starts_with(&names.repositories()));
+    // The image of connection checks belongs to no app.
+    let check = names.connect_check_image();
+    let built = tags.iter().filter(|tag| tag.reference.starts_with(&names.repositories()) && tag.reference != check);
     images.extend(built.filter(|tag| !is_on_record(tag)).map(|tag| image(tag, None, None, false)));
     images
 }
