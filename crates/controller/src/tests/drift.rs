@@ -112,7 +112,7 @@ fn containers_and_networks_of_a_deleted_app_are_removed_and_those_of_an_app_with
         cluster.engine.ensure_network(&network).await.unwrap();
         sleep(Duration::from_secs(120)).await;
         assert!(cluster.engine.containers().iter().any(|it| it.name == spec.name), "the database may be older");
-        assert_eq!(cluster.engine.network_specs().len(), 2);
+        assert_eq!(cluster.engine.network_specs().len(), 3, "that of each app, and that of public host names");
         cluster.store().remember_deleted(&spec.identity.app.as_str().into()).await.unwrap();
         cluster.end(&app, Stage::Active).await;
     });
