@@ -1,6 +1,6 @@
 //! Databases with an older schema are migrated, databases with a newer one are refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -41,7 +41,8 @@ async fn rows_of_the_first_schema_are_read() {
     drop(first_schema(&directory));
     let store = Store::open(&directory).unwrap();
     assert_eq!(store.apps().await.unwrap(), [app("shop", 1)]);
-    let instance = Instance { published: BTreeMap::new(), ..super::samples::instance("shop", 0) };
+    let instance =
+        Instance { published: BTreeMap::new(), calls: BTreeSet::new(), ..super::samples::instance("shop", 0) };
     assert_eq!(store.instances().await.unwrap(), [instance]);
     assert!(store.damaged().is_empty());
 }
