@@ -97,7 +97,7 @@ pub async fn ensure_running(
 /// The replaced process finishes its open requests and ends.
 ///
 /// # Errors
-/// [`LaunchError`]. The running ingress serves as before.
+/// [`LaunchError`]. The running ingress serves as before; after [`LaunchError::Silent`], the new one may still replace it.
 pub async fn replace_running(
     program: &Path,
     args: &[impl AsRef<OsStr>],

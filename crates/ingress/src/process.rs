@@ -296,7 +296,8 @@ impl Process {
     /// Serves what another process handed over.
     ///
     /// # Errors
-    /// [`IngressError::Adopt`]: a listener would be missing.
+    /// [`IngressError::Adopt`] and [`IngressError::NotReplaced`]: a listener or the files of sites would be missing. The running
+    /// ingress goes on when this process ends.
     async fn inherit(&self, inherited: InheritedState) -> Result<Predecessor, IngressError> {
         let InheritedState { sockets, table, certificates, access_log, proxies, connection, unread, is_first_version } =
             inherited;

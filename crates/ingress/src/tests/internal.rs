@@ -238,7 +238,7 @@ async fn containers_reach_the_public_host_names_of_their_own_app_only() {
     let answer = ask(CALLER, "shop").await;
     assert!(status(&answer) == 200 && answer.contains(&format!("x-forwarded-for: {CALLER}\n")), "{answer}");
     assert_eq!(status(&ask(Ipv4Addr::new(127, 9, 8, 2), "blog").await), 200);
-    for host in ["blog", "nobody"] {
+    for host in ["blog", "unknown"] {
         assert_eq!(status(&ask(CALLER, host).await), 404, "{host}");
     }
     for stranger in [GATEWAY, Ipv4Addr::LOCALHOST, Ipv4Addr::new(127, 9, 0, 7)] {
