@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::client::{ClientError, ControlClient};
+use crate::log_rotation;
 use crate::process::socket_path;
 
 /// From process start to the first answer. Normally milliseconds, more on a busy machine.
@@ -143,7 +144,7 @@ pub fn program_identity(program: &Path) -> io::Result<String> {
 
 fn spawn(program: &Path, args: &[impl AsRef<OsStr>], log: &Path) -> Result<Child, LaunchError> {
     let failed = |cause| LaunchError::Log { path: log.to_owned(), cause };
-    let out = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(log).map_err(failed)?;
+    let out = log_rotation::open(log).map_err(failed)?;
     let errors = out.try_clone().map_err(failed)?;
     let kept = PASSED_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
     let mut command = Command::new(program);

@@ -376,15 +376,7 @@ async fn a_listener_stays_open_while_a_change_to_all_addresses_fails() {
 #[tokio::test]
 async fn an_open_request_finishes_after_its_listener_is_closed() {
     let (go, gate) = tokio::sync::watch::channel(false);
-    let app = application(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            read_head(&mut stream).await;
-            gate.wait_for(|go| *go).await.unwrap();
-            stream.write_all(OK.as_bytes()).await.unwrap();
-        }
-    })
-    .await;
+    let app = gated_application(gate).await;
     let ingress = Ingress::start();
     let control = ingress.connect().await;
     let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].address;
@@ -399,15 +391,7 @@ async fn an_open_request_finishes_after_its_listener_is_closed() {
 #[tokio::test]
 async fn a_shutdown_lets_open_requests_finish_and_returns_after_the_process_has_exited() {
     let (go, gate) = tokio::sync::watch::channel(false);
-    let app = application(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            read_head(&mut stream).await;
-            gate.wait_for(|go| *go).await.unwrap();
-            stream.write_all(OK.as_bytes()).await.unwrap();
-        }
-    })
-    .await;
+    let app = gated_application(gate).await;
     let mut ingress = Ingress::start();
     let control = ingress.connect().await;
     let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners[0].address;

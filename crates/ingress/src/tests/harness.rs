@@ -16,6 +16,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -249,6 +250,19 @@ where
 }
 
 pub const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// An application that answers the first request of each connection once the gate is open.
+pub async fn gated_application(gate: watch::Receiver<bool>) -> SocketAddr {
+    application(move |mut stream, _| {
+        let mut gate = gate.clone();
+        async move {
+            read_head(&mut stream).await;
+            gate.wait_for(|go| *go).await.unwrap();
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        }
+    })
+    .await
+}
 
 /// An application that responds with the request: request line, headers, body.
 pub async fn echo() -> SocketAddr {

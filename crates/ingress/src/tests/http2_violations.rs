@@ -271,15 +271,7 @@ async fn what_http2_allows_is_served() {
 #[tokio::test]
 async fn one_stream_too_many_is_refused_and_the_others_are_served() {
     let (go, gate) = tokio::sync::watch::channel(false);
-    let app = application(move |mut stream, _| {
-        let mut gate = gate.clone();
-        async move {
-            read_head(&mut stream).await;
-            gate.wait_for(|go| *go).await.unwrap();
-            stream.write_all(OK.as_bytes()).await.unwrap();
-        }
-    })
-    .await;
+    let app = gated_application(gate).await;
     let proxy = TestProxy::to(&[("web", app)]).await;
     let mut stream = open(&proxy).await;
     let streams = proxy.proxy.limits.streams;
