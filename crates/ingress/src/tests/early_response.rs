@@ -179,7 +179,8 @@ async fn an_error_response_of_the_ingress_reaches_a_client_that_is_still_sending
 async fn the_error_page_says_that_an_application_closed_without_reading_or_responding() {
     let app = application(|stream, _| async move { stream.readable().await.unwrap() }).await;
     let proxy = TestProxy::to(&[("web", app)]).await;
-    let answer = Upload::of(3_000_000).send(&proxy, "destroyed it").await;
+    // More than the kernel keeps for an application that closes late.
+    let answer = Upload::of(30_000_000).send(&proxy, "destroyed it").await;
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("x-boatyard-error: no-answer"), "{answer:?}");
     assert!(answer.contains("before the whole request was sent"), "{answer}");
     until(|| proxy.routing.open().is_empty()).await;
