@@ -20,7 +20,7 @@ pub(crate) fn contains(networks: &[IpNet], address: IpAddr) -> bool {
 pub(crate) fn origin(connection: &Origin, headers: &HeaderMap, trusted: &TrustedProxies) -> Origin {
     let mut origin = connection.clone();
     if let Some(client) = client(headers, trusted) {
-        origin.address = text(client);
+        origin.set_address(client);
     }
     // The proxy that is nearest to the ingress appends its value, or replaces what it got.
     let host = last(headers, &X_FORWARDED_HOST).filter(|it| host::normal(it).is_some());
@@ -33,10 +33,10 @@ pub(crate) fn origin(connection: &Origin, headers: &HeaderMap, trusted: &Trusted
     let given_host = headers.get(HOST).and_then(|it| it.to_str().ok());
     if let Some((scheme, default_port)) = scheme {
         origin.scheme = HeaderValue::from_static(scheme);
-        origin.port = text(host.or(given_host).and_then(host::port).unwrap_or(default_port));
+        origin.port = host.or(given_host).and_then(host::port).unwrap_or(default_port).into();
     }
     if let Some(port) = last(headers, &X_FORWARDED_PORT).and_then(|it| it.parse::<u16>().ok()).filter(|it| *it != 0) {
-        origin.port = text(port);
+        origin.port = port.into();
     }
     origin
 }
@@ -66,10 +66,6 @@ fn address(text: &str) -> Option<IpAddr> {
 fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     value.rsplit(',').next().map(str::trim)
-}
-
-fn text(value: impl ToString) -> HeaderValue {
-    HeaderValue::try_from(value.to_string()).expect("digits, letters, dots and colons are header text")
 }
 
 #[cfg(test)]
