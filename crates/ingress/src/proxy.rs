@@ -29,7 +29,6 @@ use crate::body::{ExchangeGuard, ResponseBody};
 use crate::certificates::Certificates;
 use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
-use crate::deadline::Deadline;
 use crate::error_response::{ProxyError, SentAmount, accepted};
 use crate::files;
 use crate::forwarded;
@@ -407,17 +406,10 @@ impl Proxy {
     ) -> Option<Result<Answer, SendError>> {
         let rules = HeadRules { is_head: outgoing.method == Method::HEAD, most_lines: self.limits.headers };
         let answer = upstream_http1::exchange(connection, &mut outgoing.upload, exchange, rules);
-        tokio::pin!(answer);
-        loop {
-            let before = exchange.frames_sent.load(Relaxed);
-            tokio::select! {
-                biased;
-                result = &mut answer => return Some(result),
-                () = Deadline::after(self.limits.response_head) => {}
-            }
-            if exchange.frames_sent.load(Relaxed) == before {
-                return None;
-            }
+        tokio::select! {
+            biased;
+            result = answer => Some(result),
+            () = exchange.stalled(self.limits.response_head) => None,
         }
     }
 

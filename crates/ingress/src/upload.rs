@@ -25,7 +25,7 @@ use crate::upstream::Admission;
 pub(crate) struct Exchange {
     pub admission: Admission,
     /// Body frames that were forwarded.
-    pub frames_sent: AtomicU64,
+    frames_sent: AtomicU64,
     /// The instance accepts no more bytes. What it has sent can still be read.
     stopped_reading: AtomicBool,
     /// The whole request body was forwarded, or there is none.
