@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use ipnet::Ipv4Net;
+
 use crate::error_response::ProxyError;
 use crate::host;
 use crate::protocol::{InternalRoutes, Listener, ListenerKind, PathMatch, Rewrite, RouteTable, Rule, Target};
@@ -70,8 +72,7 @@ impl Network {
     /// Whether this is the address of a container. Connections of programs on this host come from the gateway's address.
     pub fn contains(self, peer: IpAddr) -> bool {
         let IpAddr::V4(peer) = peer.to_canonical() else { return false };
-        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix.min(32))).unwrap_or(0);
-        peer != self.gateway && peer.to_bits() & mask == self.gateway.to_bits() & mask
+        peer != self.gateway && Ipv4Net::new(self.gateway, self.prefix).is_ok_and(|network| network.contains(&peer))
     }
 }
 
