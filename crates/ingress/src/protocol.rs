@@ -533,6 +533,13 @@ pub struct Open {
     pub upgraded: u64,
 }
 
+impl std::ops::AddAssign for Open {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.upgraded += other.upgraded;
+    }
+}
+
 /// Counted since the process started. A request counts in the window in force when it arrives, and its outcome in the
 /// window in force when it ends. Counters that an older ingress does not send are zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

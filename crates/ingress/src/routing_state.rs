@@ -140,9 +140,7 @@ impl RoutingState {
         for (upstream, _) in self.registry().upstreams.values() {
             let now = upstream.open();
             if now != Open::default() {
-                let sum = open.entry(upstream.id.clone()).or_default();
-                sum.requests += now.requests;
-                sum.upgraded += now.upgraded;
+                *open.entry(upstream.id.clone()).or_default() += now;
             }
         }
         open
@@ -208,16 +206,12 @@ impl RoutingState {
         let elsewhere = self.of_predecessor().clone();
         let mut registry = self.registry();
         let draining = registry.upstreams.values().filter(|(upstream, _)| upstream.is_draining());
-        let counts: Vec<_> =
-            draining.map(|(upstream, _)| (upstream.id.clone(), upstream.address.clone(), upstream.open())).collect();
-        let counts: Vec<_> = counts
-            .into_iter()
-            .map(|(id, address, open)| {
-                let other = elsewhere.get(&id).copied().unwrap_or_default();
-                let open = Open { requests: open.requests + other.requests, upgraded: open.upgraded + other.upgraded };
-                (id, address, open)
-            })
-            .collect();
+        let count = |(upstream, _): &(Arc<Upstream>, _)| {
+            let mut open = upstream.open();
+            open += elsewhere.get(&upstream.id).copied().unwrap_or_default();
+            (upstream.id.clone(), upstream.address.clone(), open)
+        };
+        let counts: Vec<_> = draining.map(count).collect();
         for (id, address, open) in &counts {
             if *open == Open::default()
                 && let Some((_, component)) = registry.upstreams.remove(&(id.clone(), address.clone()))
