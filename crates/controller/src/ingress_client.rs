@@ -336,7 +336,7 @@ impl IngressClient {
         of_host.map(|it| it.reason.clone())
     }
 
-    /// Ticks when an app submits routes.
+    /// Ticks when an app submits routes, and when the ingress refuses other parts of a table than before.
     pub fn tables(&self) -> watch::Receiver<u64> {
         self.shared.tables.subscribe()
     }

@@ -9,16 +9,19 @@ use std::net::Ipv4Addr;
 
 use crate::config::NetworkPool;
 
-/// The `/24` network of one app.
+/// The prefix length of an app's network.
+pub(crate) const PREFIX: u8 = 24;
+
+/// The network of one app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AppNetwork {
     base: u32,
 }
 
 impl NetworkPool {
-    /// How many `/24` networks the pool holds.
+    /// How many networks of apps the pool holds.
     pub fn size(self) -> u32 {
-        1 << (24 - u32::from(self.prefix.clamp(8, 24)))
+        1 << (PREFIX - self.prefix.clamp(8, PREFIX))
     }
 
     /// Parses a block such as `10.192.0.0/12`. Errors: a sentence.
@@ -47,7 +50,7 @@ impl Default for NetworkPool {
 
 impl AppNetwork {
     pub fn subnet(self) -> String {
-        format!("{}/24", Ipv4Addr::from_bits(self.base))
+        format!("{}/{PREFIX}", Ipv4Addr::from_bits(self.base))
     }
 
     /// The address of the host in this network.

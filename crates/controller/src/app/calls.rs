@@ -18,10 +18,9 @@ use super::context::Context;
 use super::records::Records;
 use crate::config::Reach;
 use crate::domains;
+use crate::network::PREFIX;
 use crate::supervise::lock;
 
-/// The prefix length of an app's network.
-const PREFIX: u8 = 24;
 /// What a deployment's note ends with.
 const MEANWHILE: &str = "Such calls can fail while a service restarts";
 
