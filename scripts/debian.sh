@@ -33,3 +33,17 @@ install_packages() {
     rm -f "$log"
     return "$status"
 }
+
+# install_without_services "UNIT..." NAME...: like install_packages, for packages that would start servers, now and at every
+# boot. While their units are masked, they cannot.
+install_without_services() {
+    local units status=0
+    read -ra units <<<"$1"
+    shift
+    systemd() { if [[ ${#units[@]} -gt 0 ]] && command -v systemctl >/dev/null; then systemctl "$@" "${units[@]}" >/dev/null 2>&1 || true; fi; }
+    systemd mask
+    install_packages "$@" || status=$?
+    systemd unmask
+    systemd disable
+    return "$status"
+}
