@@ -16,10 +16,10 @@ pub(crate) fn metrics(view: &MetricsView, certificates: &[CertificateView]) -> S
     let mut text = Text::default();
     text.family("boatyard_ingress_up", GAUGE, "Whether the ingress answers and counts requests.");
     text.sample("boatyard_ingress_up", &[], u8::from(view.ingress.is_some()));
-    if let Some(ingress) = &view.ingress {
-        of_ingress(&mut text, &view.names, ingress);
-    }
     let name = |app: &AppId| view.names.get(app).cloned().unwrap_or_else(|| app.to_string());
+    if let Some(ingress) = &view.ingress {
+        of_ingress(&mut text, &name, ingress);
+    }
     let metric = "boatyard_deployments_total";
     text.family(metric, COUNTER, "Deployments by result, since the controller started.");
     for (app, result, count) in &view.deployments {
@@ -44,8 +44,8 @@ pub(crate) fn metrics(view: &MetricsView, certificates: &[CertificateView]) -> S
     text.0
 }
 
-fn of_ingress(text: &mut Text, names: &BTreeMap<AppId, String>, ingress: &IngressMetrics) {
-    let name = |app: &AppId| names.get(app).cloned().unwrap_or_else(|| app.to_string());
+/// `name`: of an app.
+fn of_ingress(text: &mut Text, name: &impl Fn(&AppId) -> String, ingress: &IngressMetrics) {
     let components: Vec<(String, &str, &ComponentCounts)> = ingress
         .components
         .iter()
