@@ -152,6 +152,20 @@ mod tests {
     use super::*;
     use crate::certificates::HostName;
 
+    /// A certificate for `a.example` that is valid until then.
+    fn certificate(until: u64) -> Certificate {
+        Certificate {
+            name: "a.example".into(),
+            source: CertificateSource::Acme,
+            names: vec!["a.example".into()],
+            chain: String::new(),
+            key: String::new(),
+            not_before: Timestamp(0),
+            not_after: Timestamp(until),
+            added: Timestamp(0),
+        }
+    }
+
     #[test]
     fn an_app_has_its_own_host_name_and_its_domains() {
         let text = "name: shop\ndomains:\n- {domain: Shop.example.com, wildcard: true}\n- {domain: shop.localhost}\n";
@@ -176,16 +190,7 @@ mod tests {
         let now = Timestamp(50);
         let state = |until: u64, need: Need, is_ordering: bool, last_error: Option<&str>| HostState {
             host: HostName { name: "a.example".into(), app: "id".into(), minimum_tls_version: None },
-            certificate: (until > 0).then(|| Certificate {
-                name: "a.example".into(),
-                source: CertificateSource::Acme,
-                names: vec!["a.example".into()],
-                chain: String::new(),
-                key: String::new(),
-                not_before: Timestamp(0),
-                not_after: Timestamp(until),
-                added: Timestamp(0),
-            }),
+            certificate: (until > 0).then(|| certificate(until)),
             need,
             is_ordering,
             last_error: last_error.map(str::to_owned),
@@ -246,19 +251,9 @@ mod tests {
             is_ordering: false,
             last_error: None,
         };
-        let certificate = Certificate {
-            name: "a.example".into(),
-            source: CertificateSource::Acme,
-            names: vec!["a.example".into()],
-            chain: String::new(),
-            key: String::new(),
-            not_before: Timestamp(0),
-            not_after: Timestamp(100),
-            added: Timestamp(0),
-        };
         let states = [
             state("*.a.example", Need::Impossible("no source".into()), None),
-            state("a.example", Need::Nothing { until: None }, Some(certificate)),
+            state("a.example", Need::Nothing { until: None }, Some(certificate(100))),
         ];
         let known = Known { routed: &routed, refusal: &|_| None, states: &states, secure: true, now: Timestamp(50) };
         let with = view(&"id".into(), &json!({"domain": "a.example", "wildcard": true}), &known);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
+use hyper::client::conn::http2::SendRequest;
 use tokio::io::AsyncWriteExt;
 
 use super::harness::*;
@@ -42,6 +43,14 @@ async fn endless() -> std::net::SocketAddr {
     .await
 }
 
+/// Sends requests that move bytes on the connection, as PINGs do, until the ingress has closed one of its streams.
+async fn use_until_a_stream_is_closed(proxy: &TestProxy, client: &mut SendRequest<Full<Bytes>>) {
+    while proxy.counters().client_gone == 0 {
+        let _ = soon(client.send_request(get("/.."))).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_stream_whose_client_takes_nothing_is_closed_although_its_connection_is_in_use() {
     let limits = Limits { body_idle: Duration::from_millis(200), tunnel_idle: PATIENCE, ..Limits::default() };
@@ -50,14 +59,7 @@ async fn a_stream_whose_client_takes_nothing_is_closed_although_its_connection_i
     let mut client = proxy.http2().await;
     let stalled = soon(client.send_request(get("/data"))).await.unwrap();
     let silent = soon(client.send_request(get("/silent"))).await.unwrap();
-    let active = async {
-        // Each of these moves bytes on the connection, as PINGs do.
-        while proxy.counters().client_gone == 0 {
-            let _ = soon(client.send_request(get("/.."))).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon(active).await;
+    soon(use_until_a_stream_is_closed(&proxy, &mut client)).await;
     assert!(soon(stalled.into_body().collect()).await.is_err());
     assert_eq!(proxy.routing.open()["web"].requests, 1, "an application may be silent for longer");
     drop(silent);
@@ -71,13 +73,7 @@ async fn a_stream_on_which_the_application_is_silent_is_closed_in_the_end() {
     proxy.route(1, &[("web", endless().await)]);
     let mut client = proxy.http2().await;
     let silent = soon(client.send_request(get("/silent"))).await.unwrap();
-    let active = async {
-        while proxy.counters().client_gone == 0 {
-            let _ = soon(client.send_request(get("/.."))).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    soon(active).await;
+    soon(use_until_a_stream_is_closed(&proxy, &mut client)).await;
     assert!(soon(silent.into_body().collect()).await.is_err());
 }
 
