@@ -1,7 +1,6 @@
 //! Metrics in the text format of Prometheus
 //! (https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format).
 
-use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 
 use controller::view::{CertificateView, ComponentCounts, IngressMetrics, LATENCY_BOUNDS_US, MetricsView};
@@ -161,6 +160,8 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
