@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
-use hyper::client::conn::http2::SendRequest;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 
 use super::harness::*;
@@ -29,6 +30,20 @@ async fn a_client_may_begin_with_http2_without_tls() {
     assert_eq!(proxy.counters().requests, 2);
     let other = proxy.raw("PRI * HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").await;
     assert_eq!(status(&other), 400, "{other}");
+}
+
+#[tokio::test]
+async fn the_beginning_of_http2_may_arrive_in_pieces() {
+    let proxy = TestProxy::to(&[("web", echo().await)]).await;
+    let (client, mut near_end) = tokio::io::duplex(1);
+    let mut far_end = proxy.connect().await;
+    far_end.set_nodelay(true).unwrap();
+    // Each byte is sent alone.
+    tokio::spawn(async move { tokio::io::copy_bidirectional_with_sizes(&mut near_end, &mut far_end, 1, 4096).await });
+    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    let response = soon(sender.send_request(get("/a"))).await.unwrap();
+    assert_eq!(response.status(), 200);
 }
 
 /// An application that sends the head of a response and, if the path is `/data`, more data than any buffer holds.
