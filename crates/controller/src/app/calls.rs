@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex};
 
-use app_spec::{AppSpec, Protocol};
+use app_spec::AppSpec;
 use engine::{ContainerSpec, EngineError, NetworkSpec};
 use ingress::protocol::{InternalRoutes, InternalService, Upstream};
 use rollout::ids::{AppId, DeploymentId};
@@ -62,8 +62,7 @@ fn ports<'a>(specs: impl Iterator<Item = &'a AppSpec>, called: &BTreeSet<&str>) 
         let has_callers = has_callers(spec);
         for service in &spec.services {
             let name = &service.common.name;
-            let is_called = has_callers && service.protocol != Some(Protocol::Http2) || called.contains(name.as_str());
-            if let Some(port) = spec.http_port(service).filter(|_| is_called) {
+            if let Some(port) = spec.http_port(service).filter(|_| has_callers || called.contains(name.as_str())) {
                 ports.entry(name.clone()).or_default().insert(port);
             }
         }
@@ -299,9 +298,13 @@ services:
             ["web"]
         );
         assert!(called(&alone).is_empty(), "new containers find it by the engine's DNS");
-        let http2 = spec(&SHOP.replace("http_port: 3000", "protocol: HTTP2"));
-        assert!(ports([http2.clone()].iter(), &BTreeSet::from(["api"])).contains_key("api"));
-        assert_eq!(called(&http2), BTreeSet::from(["web".to_owned()]));
+    }
+
+    #[test]
+    fn services_are_called_by_way_of_the_ingress_whatever_their_protocol_is() {
+        let http2 = spec(&SHOP.replace("http_port: 3000", "http_port: 3000, protocol: HTTP2"));
+        assert_eq!(ports([http2.clone()].iter(), &BTreeSet::new())["api"], BTreeSet::from([3000]));
+        assert_eq!(called(&http2), BTreeSet::from(["api".to_owned(), "web".to_owned()]));
     }
 
     #[test]

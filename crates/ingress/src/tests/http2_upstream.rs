@@ -68,7 +68,7 @@ async fn answer_with_request(request: Request<Incoming>) -> Response<AnyBody> {
 }
 
 /// An application with the number of its connections so far.
-async fn http2_echo() -> (SocketAddr, Arc<AtomicUsize>) {
+pub async fn http2_echo() -> (SocketAddr, Arc<AtomicUsize>) {
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
     let address = application(move |stream, _| {

@@ -2,13 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering::SeqCst;
 
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::client::conn::http2::handshake;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::harness::*;
+use super::http2_upstream::http2_echo;
 use crate::limits::Limits;
-use crate::protocol::{InternalRoutes, InternalService, Rewrite, RouteTable, Upstream};
+use crate::protocol::{Address, InternalRoutes, InternalService, Rewrite, RouteTable, Upstream};
 
 /// The network of the app. All addresses of 127.0.0.0/8 are this host's.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 9, 7, 1);
@@ -22,6 +29,12 @@ fn service(name: &str, ports: &[u16], upstreams: &[SocketAddr]) -> InternalServi
         upstreams: upstreams.iter().map(upstream).collect(),
         containers: BTreeSet::new(),
     }
+}
+
+/// A service with `protocol: HTTP2`.
+fn http2_service(name: &str, port: u16, upstream: SocketAddr) -> InternalService {
+    let upstream = Upstream { id: name.to_owned(), address: Address::Http2 { http2: upstream } };
+    InternalService { upstreams: vec![upstream], ..service(name, &[port], &[]) }
 }
 
 /// The app `shop` with these services, and no public rule.
@@ -76,6 +89,53 @@ async fn a_call_reaches_the_service_that_it_names_as_the_caller_wrote_it() {
     }
     assert_eq!(proxy.counters().requests, 4, "they are counted");
     assert_eq!(proxy.routing.sent_bytes()["shop"], 0, "but not as traffic that leaves the app");
+}
+
+#[tokio::test]
+async fn components_call_each_other_by_http2() {
+    let mut proxy = TestProxy::open(Limits::default()).await;
+    let (port, other) = (free_port(), free_port());
+    let (app, connections) = http2_echo().await;
+    let services = vec![http2_service("api", port, app), service("web", &[other], &[echo().await])];
+    proxy.accept_calls(&calls(1, services)).await;
+
+    let (mut client, connection) =
+        handshake(TokioExecutor::new(), TokioIo::new(connect(CALLER, port).await)).await.unwrap();
+    tokio::spawn(connection);
+    for _ in 0..2 {
+        let request = Request::post(format!("http://api:{port}/shop.Api/../List")).header("te", "trailers");
+        let request = request.header("x-forwarded-for", "192.0.2.7").body(Full::new(Bytes::from("message"))).unwrap();
+        let response = soon(client.send_request(request)).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let body = soon(response.into_body().collect()).await.unwrap();
+        assert_eq!(body.trailers().unwrap()["grpc-status"], "0");
+        let text = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+        for part in [
+            &format!("HTTP/2.0 POST http://api:{port}/shop.Api/../List\n"),
+            "te: trailers\n",
+            "x-forwarded-for: 192.0.2.7\n",
+            "\n\nmessage",
+        ] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("x-forwarded-host"), "{text}");
+    }
+    assert_eq!(connections.load(SeqCst), 1, "messages of one client share a connection");
+
+    let answer = call(CALLER, port, "api", "").await;
+    assert_eq!(status(&answer), 200, "HTTP/1.1 to a service that speaks HTTP/2: {answer}");
+    assert!(answer.contains("HTTP/2.0 GET http://api/a/../b\n"), "{answer}");
+
+    let (mut client, connection) =
+        handshake(TokioExecutor::new(), TokioIo::new(connect(CALLER, other).await)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://web:{other}/a")).body(Full::<Bytes>::default()).unwrap();
+    let response = soon(client.send_request(request)).await.unwrap();
+    assert_eq!(response.status(), 200, "HTTP/2 to a service that speaks HTTP/1.1");
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&body);
+    assert!(text.contains("GET /a\n") && text.contains(&format!("host: web:{other}\n")), "{text}");
+    assert_eq!((proxy.counters().requests, proxy.counters().failed), (4, 0));
 }
 
 #[tokio::test]
