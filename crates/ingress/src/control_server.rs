@@ -73,7 +73,7 @@ pub(crate) struct ActiveConfig {
     pub wanted: Vec<Listener>,
     pub table: RouteTable,
     pub certificates: Vec<Certificate>,
-    /// Why the table in force is not on disk.
+    /// Why the state in force is not on disk.
     pub unsaved: Option<String>,
 }
 
@@ -229,13 +229,13 @@ impl ControlServer {
         // Before a new listener accepts the first connection.
         let trusts_others = config.listeners.trust(proxies);
         let mut refused = config.listeners.apply(&wanted).await;
-        // Saved only if all listeners are open, so that a restarted ingress opens the ones that are really in use.
-        if refused.is_empty() && (trusts_others || wanted != config.wanted) {
-            let kept = std::mem::replace(&mut config.wanted, wanted);
-            if let Err(error) = self.write_snapshot(&config).await {
-                tracing::warn!(%error, "cannot write the snapshot; after a restart the ingress would open the previous listeners");
-                config.wanted = kept;
-            }
+        // Listeners are saved only if all are open, so that a restarted ingress opens the ones that are really in use.
+        let are_new = refused.is_empty() && wanted != config.wanted;
+        if are_new {
+            config.wanted = wanted;
+        }
+        if are_new || trusts_others {
+            self.save_and_record(&mut config).await;
         }
         refused.sort_by(|one, other| one.listener.cmp(&other.listener));
         self.welcome(&config, refused)

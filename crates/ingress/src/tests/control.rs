@@ -265,6 +265,21 @@ async fn a_restarted_ingress_trusts_the_same_proxies() {
 }
 
 #[tokio::test]
+async fn trusted_proxies_are_saved_although_a_listener_is_refused() {
+    let mut ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners;
+    let taken = TcpListener::bind(std::net::SocketAddr::from(ANY)).await.unwrap();
+    let proxies = TrustedProxies { by_header: vec!["10.0.0.0/8".parse().unwrap()], ..TrustedProxies::default() };
+    let wanted = vec![open[0].clone(), http(taken.local_addr().unwrap())];
+    let welcome = control.hello_behind(wanted, proxies.clone()).await.unwrap();
+    assert_eq!((welcome.refused.len(), welcome.status.unsaved), (1, None));
+    ingress.restart().await;
+    let status = ingress.connect().await.status().await.unwrap();
+    assert_eq!((status.proxies, status.listeners.len()), (proxies, 1));
+}
+
+#[tokio::test]
 async fn the_answer_to_a_hello_contains_the_table_in_force() {
     let mut ingress = Ingress::start();
     let table = to_echo(3).await;
