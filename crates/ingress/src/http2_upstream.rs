@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -61,6 +62,7 @@ struct OpenConnections {
 #[derive(Debug)]
 struct Connection {
     sender: SendRequest<RecordedBody>,
+    opened: Instant,
     streams: AtomicUsize,
     /// Streams that the instance allows at once.
     max_streams: Arc<AtomicUsize>,
@@ -72,7 +74,7 @@ struct Connection {
 #[derive(Debug)]
 pub(crate) struct Http2Stream {
     connection: Arc<Connection>,
-    /// The connection has carried a request before, so the upstream may be closing it.
+    /// The connection may have carried a request before this one began, so the upstream may be closing it.
     pub reused: bool,
 }
 
@@ -83,25 +85,25 @@ impl Drop for Http2Stream {
 }
 
 impl Http2Connections {
-    /// A stream on an open connection, or on a new one. `new_connection_only`: on a new one. Fails after the connect
-    /// timeout.
+    /// A stream on an open connection, or on a new one. `opened_after`: only on a connection that was opened after this
+    /// time. Fails after the connect timeout.
     pub async fn stream(
         &self,
         address: &Address,
         limits: &Limits,
-        new_connection_only: bool,
+        opened_after: Option<Instant>,
     ) -> io::Result<Http2Stream> {
-        if !new_connection_only && let Some(stream) = self.reserve() {
+        if let Some(stream) = self.reserve(opened_after) {
             return Ok(stream);
         }
-        let opened = tokio::time::timeout(limits.connect, self.open_connection(address, new_connection_only));
+        let opened = tokio::time::timeout(limits.connect, self.open_connection(address, opened_after));
         opened.await.unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    async fn open_connection(&self, address: &Address, new_connection_only: bool) -> io::Result<Http2Stream> {
+    async fn open_connection(&self, address: &Address, opened_after: Option<Instant>) -> io::Result<Http2Stream> {
         let _opening = self.opening.lock().await;
         // Another request has opened one meanwhile.
-        if !new_connection_only && let Some(stream) = self.reserve() {
+        if let Some(stream) = self.reserve(opened_after) {
             return Ok(stream);
         }
         let stream = UpstreamStream::connect(address).await?;
@@ -122,7 +124,8 @@ impl Http2Connections {
             newest.store(connection.current_max_send_streams(), Relaxed);
             end.map(|ended| answered_otherwise.store(ended.is_err_and(|error| is_no_http2(&error)), Relaxed))
         }));
-        let connection = Arc::new(Connection { sender, streams: AtomicUsize::new(1), max_streams, no_http2 });
+        let (opened, streams) = (Instant::now(), AtomicUsize::new(1));
+        let connection = Arc::new(Connection { sender, opened, streams, max_streams, no_http2 });
         let mut open = self.lock();
         if !open.closed {
             open.all.push(Arc::clone(&connection));
@@ -132,10 +135,12 @@ impl Http2Connections {
 
     /// A stream on the first connection that has one left. Drops connections that are closed, and those that are not
     /// needed any more.
-    fn reserve(&self) -> Option<Http2Stream> {
+    fn reserve(&self, opened_after: Option<Instant>) -> Option<Http2Stream> {
         let mut open = self.lock();
         open.all.retain(|connection| !connection.sender.is_closed());
-        let at = open.all.iter().position(|it| it.streams.load(Relaxed) < it.max_streams.load(Relaxed))?;
+        let is_new = |it: &Connection| opened_after.is_none_or(|time| it.opened > time);
+        let has_stream = |it: &Connection| it.streams.load(Relaxed) < it.max_streams.load(Relaxed);
+        let at = open.all.iter().position(|it| is_new(it) && has_stream(it))?;
         let connection = Arc::clone(&open.all[at]);
         connection.streams.fetch_add(1, Relaxed);
         let mut number = 0;
@@ -143,7 +148,7 @@ impl Http2Connections {
             number += 1;
             number <= at + 1 || it.streams.load(Relaxed) > 0
         });
-        Some(Http2Stream { connection, reused: true })
+        Some(Http2Stream { connection, reused: opened_after.is_none() })
     }
 
     /// Closes connections as soon as their last stream has ended.
@@ -167,7 +172,8 @@ impl Http2Connections {
 pub(crate) struct Attempt<'a> {
     pub admitted: &'a Admitted,
     pub limits: &'a Limits,
-    pub new_connection_only: bool,
+    /// Set after a failed attempt: a connection that was opened before this time may be closing, too.
+    pub opened_after: Option<Instant>,
 }
 
 /// Why an attempt brought no response.
@@ -175,8 +181,10 @@ pub(crate) struct Failed {
     /// What the client gets if the request is not sent again.
     pub error: ProxyError,
     pub may_be_sent_again: bool,
-    /// The attempt used a connection that had carried requests before. So the instance may still accept new ones.
+    /// The attempt used a connection that was open before. So the instance may still accept new ones.
     pub reused: bool,
+    /// When the connection was opened. `None`: there was none.
+    pub opened: Option<Instant>,
 }
 
 impl Attempt<'_> {
@@ -189,17 +197,21 @@ impl Attempt<'_> {
         body: &mut RequestBody,
         replayed: &mut bool,
     ) -> Result<(Response<Incoming>, Http2Stream), Failed> {
-        let failed = |error, may_be_sent_again, reused| Failed { error, may_be_sent_again, reused };
         let Some(head) = head else {
             let error = ProxyError::BadRequest("The Host header is not a host name.");
-            return Err(failed(error, false, true));
+            return Err(Failed { error, may_be_sent_again: false, reused: true, opened: None });
         };
         let (address, exchange) = (&self.admitted.upstream().address, &self.admitted.exchange);
-        let stream = match connections.stream(address, self.limits, self.new_connection_only).await {
+        let stream = match connections.stream(address, self.limits, self.opened_after).await {
             Ok(stream) => stream,
-            Err(cause) => return Err(failed(connect_error(self.admitted, &cause), true, false)),
+            Err(cause) => {
+                let error = connect_error(self.admitted, &cause);
+                return Err(Failed { error, may_be_sent_again: true, reused: false, opened: None });
+            }
         };
         let (reused, component) = (stream.reused, || self.admitted.rule().component.clone());
+        let opened = Some(stream.connection.opened);
+        let failed = |error, may_be_sent_again| Failed { error, may_be_sent_again, reused, opened };
         body.attach(exchange);
         exchange.request_body();
         let is_repeatable = body.is_end_stream() && is_repeatable(&head.method);
@@ -215,7 +227,7 @@ impl Attempt<'_> {
                 Err(failure) => failure,
             },
             () = exchange.stalled(self.limits.response_head) => {
-                return Err(failed(ProxyError::AnswerTimedOut { component: component() }, false, reused));
+                return Err(failed(ProxyError::AnswerTimedOut { component: component() }, false));
             }
         };
         let unprocessed = failure.take_message().is_some() || is_unprocessed(failure.error());
@@ -224,20 +236,20 @@ impl Attempt<'_> {
             (recording.client_failed, unprocessed.then(|| recording.rewind()).flatten())
         };
         if client_failed {
-            return Err(failed(ProxyError::BrokenUpload, false, reused));
+            return Err(failed(ProxyError::BrokenUpload, false));
         }
         // The connection may have ended before the request was sent.
         if !reused && (is_no_http2(failure.error()) || stream.connection.no_http2.load(Relaxed)) {
-            return Err(failed(ProxyError::NotHttp2 { component: component() }, false, reused));
+            return Err(failed(ProxyError::NotHttp2 { component: component() }, false));
         }
         if let Some(again) = again {
             *body = again;
             let error = ProxyError::NoAnswer { component: component(), sent: SentAmount::Nothing };
-            return Err(failed(error, true, reused));
+            return Err(failed(error, true));
         }
         let sent = if exchange.is_uploading() { SentAmount::Part } else { SentAmount::All };
         let repeats = reused && is_repeatable && !was_reset(failure.error()) && !std::mem::replace(replayed, true);
-        Err(failed(ProxyError::NoAnswer { component: component(), sent }, repeats, reused))
+        Err(failed(ProxyError::NoAnswer { component: component(), sent }, repeats))
     }
 }
 

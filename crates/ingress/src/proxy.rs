@@ -315,7 +315,9 @@ impl Proxy {
     /// Sends the request until it has a response or may not be sent again.
     async fn send(&self, search: &mut RouteSearch<'_>, mut outgoing: Outgoing<'_>) -> Result<Reply, ProxyError> {
         let mut unreachable = None;
-        let (mut new_connection_only, mut replayed) = (false, false);
+        // After a failed attempt: kept connections that were opened before this time may be closing, too.
+        let mut opened_after = None;
+        let mut replayed = false;
         loop {
             let admitted = match search.admit(&self.routing, &self.limits).await {
                 Ok(admitted) => admitted,
@@ -324,7 +326,7 @@ impl Proxy {
                 Err(error) => return Err(error),
             };
             if let Some(connections) = admitted.upstream().http2() {
-                let attempt = Attempt { admitted: &admitted, limits: &self.limits, new_connection_only };
+                let attempt = Attempt { admitted: &admitted, limits: &self.limits, opened_after };
                 let head = outgoing.http2_head(&admitted);
                 let failed = match attempt.send(connections, head, &mut outgoing.upload.body, &mut replayed).await {
                     Ok((response, stream)) => {
@@ -335,7 +337,8 @@ impl Proxy {
                 if !failed.reused {
                     search.tried.push(Arc::clone(admitted.upstream()));
                 }
-                new_connection_only = true;
+                // Requests whose connection died share the one that the first of them opens.
+                opened_after = Some(failed.opened.map_or(search.started, |it| it.max(search.started)));
                 if !failed.may_be_sent_again || search.tried.len() >= self.limits.upstreams_tried {
                     search.cut = admitted.exchange.cut_by_stop().filter(|_| failed.error.is_no_answer());
                     return Err(failed.error);
@@ -343,7 +346,7 @@ impl Proxy {
                 unreachable = Some(failed.error);
                 continue;
             }
-            let connection = match self.connection(&admitted, new_connection_only).await {
+            let connection = match self.connection(&admitted, opened_after.is_some()).await {
                 Ok(connection) => connection,
                 Err(cause) => {
                     search.tried.push(Arc::clone(admitted.upstream()));
@@ -371,7 +374,7 @@ impl Proxy {
             if !reused {
                 search.tried.push(Arc::clone(admitted.upstream()));
             }
-            new_connection_only = true;
+            opened_after = Some(search.started);
             let cut = admitted.exchange.cut_by_stop();
             if outgoing.may_be_sent_again(&failure, reused, &mut replayed) {
                 let component = admitted.rule().component.clone();

@@ -244,6 +244,40 @@ async fn a_kept_connection_that_ended_costs_no_request() {
 }
 
 #[tokio::test]
+async fn requests_whose_connection_died_share_new_ones() {
+    const REQUESTS: usize = 50;
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    let app = application(move |mut stream, number| {
+        counted.fetch_add(1, SeqCst);
+        async move {
+            if number > 0 {
+                return serve(stream, answer_with_request).await;
+            }
+            // The connection serves one request, and ends without an answer to the others.
+            let (read, mut write) = stream.split();
+            let mut read = tokio::io::BufReader::new(read);
+            let first = read_request(&mut read, &mut write).await;
+            write.write_all(&frame(1, 5, first, &[0x88])).await.unwrap();
+            for _ in 0..REQUESTS {
+                read_request_frames(&mut read).await;
+            }
+        }
+    })
+    .await;
+    let proxy = proxy_to(&[("web", app)]).await;
+    // A connection of a client stays on one worker, as those to instances do.
+    let mut client = proxy.http2().await;
+    assert_eq!(soon(client.send_request(get())).await.unwrap().status(), 200);
+    let waiting: Vec<_> = (0..REQUESTS).map(|_| tokio::spawn(client.send_request(get()))).collect();
+    for response in waiting {
+        assert_eq!(soon(response).await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(connections.load(SeqCst), 2);
+    assert_eq!(proxy.counters().failed, 0);
+}
+
+#[tokio::test]
 async fn a_request_that_the_instance_may_have_processed_is_not_sent_again() {
     for frames in [
         |stream| frame(3, 0, stream, &[0, 0, 0, 2]),
