@@ -171,6 +171,11 @@ pub(crate) fn has_odd_transfer_encoding(headers: &HeaderMap) -> bool {
     !first.as_bytes().eq_ignore_ascii_case(b"chunked") || values.next().is_some()
 }
 
+/// Whether this header belongs to the connection or frames the message.
+pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
+    [CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
+}
+
 /// Whether a header concerns one connection only. Those that `Connection` names do as well.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     is_hop_by_hop_name(name.as_str())

@@ -482,7 +482,7 @@ impl Outgoing<'_> {
         let target = admitted.rule().target(self.uri);
         let head = RequestHead {
             method: &self.method,
-            target: target.path_and_query().map_or("/", PathAndQuery::as_str),
+            target: &path_and_query(&target),
             headers: &self.headers,
             host: self.host,
             origin: self.origin,
@@ -499,14 +499,15 @@ impl Outgoing<'_> {
 
     /// The header that the app's policy adds to requests from outside.
     fn added_header<'b>(&self, admitted: &'b Admitted) -> Option<&'b (HeaderName, HeaderValue)> {
-        admitted.app().policy.request_header.as_ref().filter(|_| !admitted.is_internal())
+        let added = admitted.app().policy.request_header.as_ref().filter(|_| !admitted.is_internal());
+        added.filter(|(name, _)| !headers::is_of_connection(name))
     }
 
     /// The head for an instance that speaks HTTP/2. `None`: the host name cannot be part of an address.
     fn http2_head(&self, admitted: &Admitted) -> Option<request::Parts> {
         let target = admitted.rule().target(self.uri);
-        let path = target.path_and_query().map_or("/", PathAndQuery::as_str);
-        let uri = Uri::builder().scheme("http").authority(self.host.as_bytes()).path_and_query(path).build().ok()?;
+        let uri = Uri::builder().scheme("http").authority(self.host.as_bytes());
+        let uri = uri.path_and_query(&*path_and_query(&target)).build().ok()?;
         let request = Request::builder().method(self.method.clone()).uri(uri).version(Version::HTTP_2).body(());
         let (mut head, ()) = request.ok()?.into_parts();
         headers::for_upstream(&self.headers, self.host, self.origin, |name, value| {
@@ -533,6 +534,15 @@ impl Outgoing<'_> {
             return true;
         }
         reused && !self.upload.has_body() && is_repeatable(&self.method) && !std::mem::replace(replayed, true)
+    }
+}
+
+/// The path and query for an instance. The path of `http://shop?query` is empty, which means the root. `*` is the target of a
+/// request for the whole server.
+fn path_and_query(target: &Uri) -> Cow<'_, str> {
+    match target.path_and_query().map_or("/", PathAndQuery::as_str) {
+        query if !query.starts_with(['/', '*']) => Cow::Owned(format!("/{query}")),
+        given => Cow::Borrowed(given),
     }
 }
 

@@ -57,7 +57,9 @@ where
 /// Responds with what it got: version, address, headers, body; and with trailers.
 async fn answer_with_request(request: Request<Incoming>) -> Response<AnyBody> {
     let (parts, body) = request.into_parts();
-    let mut text = format!("{:?} {} {}\n", parts.version, parts.method, parts.uri);
+    let (authority, path) = (parts.uri.authority().unwrap(), parts.uri.path_and_query().unwrap());
+    // The path as it was sent. `Display` would add a missing slash.
+    let mut text = format!("{:?} {} http://{authority}{}\n", parts.version, parts.method, path.as_str());
     for (name, value) in &parts.headers {
         text += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
     }

@@ -19,9 +19,9 @@ use crate::protocol::{Address, InternalRoutes, InternalService, Rewrite, RouteTa
 
 /// The network of the app. All addresses of 127.0.0.0/8 are this host's.
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(127, 9, 7, 1);
-const CALLER: Ipv4Addr = Ipv4Addr::new(127, 9, 7, 8);
+pub const CALLER: Ipv4Addr = Ipv4Addr::new(127, 9, 7, 8);
 
-fn service(name: &str, ports: &[u16], upstreams: &[SocketAddr]) -> InternalService {
+pub fn service(name: &str, ports: &[u16], upstreams: &[SocketAddr]) -> InternalService {
     let upstream = |address: &SocketAddr| Upstream { id: name.to_owned(), address: (*address).into() };
     InternalService {
         name: name.to_owned(),
@@ -38,18 +38,18 @@ fn http2_service(name: &str, port: u16, upstream: SocketAddr) -> InternalService
 }
 
 /// The app `shop` with these services, and no public rule.
-fn calls(version: u64, services: Vec<InternalService>) -> RouteTable {
+pub fn calls(version: u64, services: Vec<InternalService>) -> RouteTable {
     let mut table = table(version, Vec::new());
     table.apps[0].internal = Some(InternalRoutes { gateway: GATEWAY, prefix: 24, services });
     table
 }
 
 /// A port on which nothing listens.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind((GATEWAY, 0)).unwrap().local_addr().unwrap().port()
 }
 
-async fn connect(from: Ipv4Addr, port: u16) -> TcpStream {
+pub async fn connect(from: Ipv4Addr, port: u16) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
     socket.connect((GATEWAY, port).into()).await.unwrap()

@@ -22,3 +22,4 @@ mod tls;
 mod trusted_proxies;
 mod unix_socket;
 mod upgrade;
+mod upstream_protocols;

@@ -9,8 +9,8 @@ use bytes::{Buf, Bytes};
 use hyper::Method;
 use hyper::body::{Body, Frame};
 use hyper::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST,
-    HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderMap,
+    HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
 };
 use tokio::io::AsyncWrite;
 
@@ -46,7 +46,7 @@ impl BodyFraming {
 /// Everything that the head of a request is made of.
 pub(crate) struct RequestHead<'a> {
     pub method: &'a Method,
-    /// Origin form: path and query.
+    /// Path and query, or `*`.
     pub target: &'a str,
     /// The client's headers.
     pub headers: &'a HeaderMap,
@@ -63,18 +63,15 @@ pub(crate) struct RequestHead<'a> {
 impl RequestHead<'_> {
     fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(HEAD_CAPACITY);
-        // The path of `http://shop?query` is empty, which means the root. `*` is the target of a request for the whole server.
-        let slash = if self.target.starts_with(['/', '*']) { "" } else { "/" };
-        for part in [self.method.as_str(), " ", slash, self.target, " HTTP/1.1\r\n"] {
+        for part in [self.method.as_str(), " ", self.target, " HTTP/1.1\r\n"] {
             out.extend_from_slice(part.as_bytes());
         }
-        let added = self.added.filter(|(name, _)| !is_of_connection(name));
         headers::for_upstream(self.headers, self.host, self.origin, |name, value| {
-            if added.is_none_or(|(replaced, _)| replaced != name) {
+            if self.added.is_none_or(|(replaced, _)| replaced != name) {
                 write_header(&mut out, name, value);
             }
         });
-        if let Some((name, value)) = added {
+        if let Some((name, value)) = self.added {
             write_header(&mut out, name, value);
         }
         if self.framing == BodyFraming::Chunked {
@@ -88,11 +85,6 @@ impl RequestHead<'_> {
         out.extend_from_slice(b"\r\n");
         out
     }
-}
-
-/// Whether this header belongs to the connection or frames the message.
-fn is_of_connection(name: &HeaderName) -> bool {
-    [CONNECTION, CONTENT_LENGTH, TE, TRANSFER_ENCODING, UPGRADE].contains(name)
 }
 
 fn write_header(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
