@@ -11,7 +11,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
@@ -22,6 +22,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{HOST, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode, Uri, Version};
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use crate::log_rotation;
 use crate::protocol::AccessLogFormat;
@@ -33,6 +34,8 @@ const FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// Longer hosts and paths are cut off in the log, and longer methods.
 const LONGEST_TEXT: usize = 2048;
 const LONGEST_METHOD: usize = 32;
+/// How often a flush looks whether the queue has room.
+const ROOM_EVERY: Duration = Duration::from_millis(10);
 /// How often the thread looks whether the file was moved away.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -41,7 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct AccessLog {
     path: PathBuf,
     format: AtomicU8,
-    queue: OnceLock<SyncSender<Line>>,
+    queue: OnceLock<SyncSender<Entry>>,
     dropped: AtomicU64,
 }
 
@@ -71,9 +74,30 @@ impl AccessLog {
         self.dropped.load(Relaxed)
     }
 
+    /// Returns once the lines so far are written, after `limit` at the latest.
+    pub async fn flush(&self, limit: Duration) {
+        let Some(queue) = self.queue.get() else { return };
+        let (written, waiting) = oneshot::channel();
+        let flushing = async {
+            let mut entry = Entry::Flush(written);
+            while let Err(TrySendError::Full(back)) = queue.try_send(entry) {
+                entry = back;
+                tokio::time::sleep(ROOM_EVERY).await;
+            }
+            // An error means that the thread could not write the lines, which it has reported.
+            let _ = waiting.await;
+        };
+        if tokio::time::timeout(limit, flushing).await.is_err() {
+            tracing::warn!(
+                limit_seconds = limit.as_secs(),
+                "the last lines of the access log were not written in time"
+            );
+        }
+    }
+
     fn write(&self, line: Line) {
         let Some(queue) = self.queue.get() else { return };
-        if queue.try_send(line).is_err() {
+        if queue.try_send(Entry::Line(line)).is_err() {
             let dropped = self.dropped.fetch_add(1, Relaxed) + 1;
             if dropped.is_power_of_two() {
                 tracing::warn!(dropped, "the access log cannot be written as fast as requests end; lines are dropped");
@@ -203,6 +227,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LoggedBody<B> {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// What the thread gets.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "all entries but the last one are lines")]
+enum Entry {
+    Line(Line),
+    /// Answered after the lines before it are written.
+    Flush(oneshot::Sender<()>),
 }
 
 /// What the log says about one request.
@@ -357,9 +390,9 @@ fn timestamp(time: SystemTime) -> String {
     DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-fn start_writer(path: PathBuf) -> SyncSender<Line> {
-    let (queue, lines) = sync_channel(QUEUE);
-    let spawned = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_lines(&path, &lines));
+fn start_writer(path: PathBuf) -> SyncSender<Entry> {
+    let (queue, entries) = sync_channel(QUEUE);
+    let spawned = std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_lines(&path, &entries));
     if let Err(error) = spawned {
         tracing::error!(%error, "cannot start the thread that writes the access log; it stays empty");
     }
@@ -367,11 +400,18 @@ fn start_writer(path: PathBuf) -> SyncSender<Line> {
 }
 
 /// Writes the lines that wait, and flushes when there are no more.
-fn write_lines(path: &Path, lines: &Receiver<Line>) {
+fn write_lines(path: &Path, entries: &Receiver<Entry>) {
     let (mut file, mut fails) = (LogFile { path: path.to_owned(), open: None }, false);
-    while let Ok(first) = lines.recv() {
-        let waiting = std::iter::from_fn(|| lines.try_recv().ok());
-        let written = [first].into_iter().chain(waiting).try_for_each(|line| file.write(&line));
+    while let Ok(first) = entries.recv() {
+        let mut flushes = Vec::new();
+        let waiting = std::iter::from_fn(|| entries.try_recv().ok());
+        let written = [first].into_iter().chain(waiting).try_for_each(|entry| match entry {
+            Entry::Line(line) => file.write(&line),
+            Entry::Flush(written) => {
+                flushes.push(written);
+                Ok(())
+            }
+        });
         let written = written.and_then(|()| file.flush());
         if let Err(error) = &written {
             file.open = None;
@@ -380,6 +420,10 @@ fn write_lines(path: &Path, lines: &Receiver<Line>) {
             }
         }
         fails = written.is_err();
+        for written in flushes {
+            // The process may not wait any more.
+            let _ = written.send(());
+        }
     }
 }
 
@@ -540,6 +584,34 @@ mod tests {
         file.flush().unwrap();
         let read = |path: &Path| std::fs::read_to_string(path).unwrap().lines().count();
         assert_eq!((read(&path), read(&folder.path().join("access.log.1"))), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_flush_follows_the_lines_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AccessLog::new(folder.path().join("access.log"));
+        log.flush(Duration::from_secs(300)).await;
+        log.set_format(AccessLogFormat::Text);
+        for _ in 0..QUEUE {
+            log.write(line(AccessLogFormat::Text));
+        }
+        log.flush(Duration::from_secs(300)).await;
+        let written = std::fs::read_to_string(folder.path().join("access.log")).unwrap().lines().count();
+        assert_eq!(written as u64 + log.dropped(), QUEUE as u64);
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_delays_a_flush_only_until_its_limit() {
+        let log = AccessLog::new("/nonexistent/access.log".into());
+        let (queue, waiting) = sync_channel(1);
+        log.queue.set(queue).unwrap();
+        // With room for the flush, and without.
+        for _ in 0..2 {
+            let (began, limit) = (Instant::now(), Duration::from_millis(20));
+            log.flush(limit).await;
+            assert!(began.elapsed() >= limit);
+        }
+        assert_eq!(waiting.try_iter().count(), 1);
     }
 
     #[test]

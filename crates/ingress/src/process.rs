@@ -46,6 +46,8 @@ const REPLACED_DRAIN: Duration = Duration::from_secs(3600);
 const FIRST_VERSION_DRAIN: Duration = Duration::from_secs(300);
 /// After a new process has taken over, clients get this long to end kept connections by their next request.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a process that ends may take to write the last lines of the access log.
+const LOGGED_WITHIN: Duration = Duration::from_secs(5);
 /// How often the open requests of a replaced process are read.
 const PREDECESSOR_INTERVAL: Duration = Duration::from_millis(250);
 /// Maximum length of a unix socket path without its terminating zero (`sun_path` on Linux).
@@ -208,6 +210,7 @@ pub(crate) async fn serve_after(
         }
         is_hurried = true;
     }
+    process.server.access_log.flush(LOGGED_WITHIN).await;
     control.abort();
     // The task was aborted above, so its result is always an error.
     let _ = control.await;

@@ -457,6 +457,31 @@ async fn exchange_lines(socket: &Path, lines: &[&str]) -> Vec<Message> {
 }
 
 #[tokio::test]
+async fn the_last_lines_of_the_access_log_are_written_before_the_process_ends() {
+    let mut ingress = Ingress::start();
+    let control = ingress.connect().await;
+    let status = control.hello(vec![http(ANY)]).await.unwrap().status;
+    control.set_table(to_echo(1).await).await.unwrap();
+    control.set_access_log(AccessLogFormat::Text).await.unwrap();
+    // A pipe without a reader is as slow as a disk that hangs.
+    let path = ingress.data_dir.path().join("access.log");
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert_eq!(get(status.listeners[0].address).await, 200);
+    ingress.stop.take().unwrap().send(Duration::ZERO).unwrap();
+    soon(async { while control.status().await.is_ok_and(|it| !it.listeners.is_empty()) {} }).await;
+    for _ in 0..20 {
+        // Ends earlier if the process does.
+        let _ = control.status().await;
+    }
+    assert!(!ingress.running.is_finished());
+    let reading = tokio::task::spawn_blocking(move || std::io::read_to_string(std::fs::File::open(path).unwrap()));
+    soon(&mut ingress.running).await.unwrap().unwrap();
+    drop(ingress);
+    let lines = soon(reading).await.unwrap().unwrap();
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+}
+
+#[tokio::test]
 async fn malformed_lines_are_refused_and_the_next_request_is_answered() {
     let ingress = Ingress::start();
     ingress.connect().await;
