@@ -39,8 +39,6 @@ use crate::wire::{self, WireError};
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// Answers buffered for one connection.
 const RESPONSE_BUFFER: usize = 64;
-/// How long a new process may take from its copies of the sockets to serving. Meanwhile nothing can be changed.
-const RETIRE_WITHIN: Duration = Duration::from_secs(30);
 
 /// The state behind all control connections.
 pub(crate) struct ControlServer {
@@ -57,6 +55,8 @@ pub(crate) struct ControlServer {
     pub shutdown: watch::Sender<Option<Duration>>,
     /// Number of the connection of a new process that was handed over to; 0: there is none.
     pub successor: AtomicU64,
+    /// See [`crate::limits::Limits::take_over`].
+    pub take_over_within: Duration,
     /// The new process serves. This one only finishes its open requests.
     pub retired: AtomicBool,
     /// The program file of this process.
@@ -144,7 +144,7 @@ impl ControlServer {
                     let requester = Requester { number, stream: read.get_ref().as_ref() };
                     match request {
                         Request::HandOver => {
-                            deadline = Some(Instant::now() + RETIRE_WITHIN);
+                            deadline = Some(Instant::now() + self.take_over_within);
                             (self.hand_over(&requester).await, false)
                         }
                         request => (self.answer(request, &requester).await.into(), false),

@@ -41,6 +41,8 @@ pub(crate) struct Limits {
     pub head_bytes: usize,
     /// Requests that are open at once on one HTTP/2 connection.
     pub streams: u32,
+    /// How long a new process may take from its copies of the sockets to serving. Meanwhile nothing can be changed.
+    pub take_over: Duration,
     /// Header lines of a request, and of a response. SECURITY.md states this number.
     pub headers: usize,
 }
@@ -64,6 +66,7 @@ impl Default for Limits {
             upstreams_tried: 3,
             head_bytes: 64 * 1024,
             streams: 128,
+            take_over: Duration::from_secs(30),
             headers: 512,
         }
     }

@@ -254,6 +254,7 @@ impl Process {
         let (clients, cut) = (TaskTracker::new(), CancellationToken::new());
         let tunnels = Tunnels { tasks: clients.clone(), cut: cut.clone(), idle: limits.tunnel_idle };
         let access_log = AccessLog::new(folder.with_file_name("access.log"));
+        let take_over_within = limits.take_over;
         let proxy = Arc::new(Proxy::new(Arc::clone(&routing), limits, tunnels, Arc::clone(&access_log)));
         let listeners = Listeners::new(proxy, max_clients, clients.clone(), cut.clone());
         let server = Arc::new(ControlServer {
@@ -272,6 +273,7 @@ impl Process {
             connections: AtomicU64::new(0),
             shutdown: watch::Sender::new(None),
             successor: AtomicU64::new(0),
+            take_over_within,
             retired: AtomicBool::new(false),
             program: launch::program_identity(Path::new("/proc/self/exe")).unwrap_or_default(),
             closed: watch::Sender::new(false),

@@ -102,6 +102,7 @@ async fn launch() {
     a_failed_start_is_reported_with_its_log(&program).await;
     a_new_process_takes_over(&program).await;
     either_process_may_be_killed_while_one_takes_over(&program).await;
+    either_process_may_be_killed_before_the_old_one_has_retired(&program).await;
     println!("launch: ok");
 }
 
@@ -353,6 +354,58 @@ async fn either_process_may_be_killed_while_one_takes_over(program: &Path) {
     assert_eq!((welcome.status.pid, welcome.table.version), (new.id().unwrap(), 2));
     again.shutdown(Duration::ZERO).await.unwrap();
     new.wait().await.unwrap();
+}
+
+/// The new process has asked the old one to retire, which has not answered yet.
+async fn either_process_may_be_killed_before_the_old_one_has_retired(program: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let (data_dir, log) = (folder.path(), folder.path().join("ingress.log"));
+    let args = ["ingress".as_ref(), data_dir.as_os_str()];
+    let app = application(Arc::new(Semaphore::new(0))).await;
+    let control = ensure_running(program, &args, data_dir, &log).await.unwrap();
+    let any = Listener { address: ([127, 0, 0, 1], 0).into(), kind: ListenerKind::Http };
+    let first = control.hello(vec![any.clone()]).await.unwrap().status;
+    control.set_table(route(1, "web.0", app)).await.unwrap();
+
+    // The old one is killed. The new one serves with the same socket.
+    let (mut second, go) = paused_successor(program, data_dir).await;
+    drop(go);
+    until_retiring(first.pid, data_dir).await;
+    kill(first.pid);
+    let (load, clients) = Load::start(first.listeners[0].address);
+    load.more(100).await;
+    load.end(clients).await;
+    let again = ensure_running(program, &args, data_dir, &log).await.unwrap();
+    let status = again.hello(vec![any]).await.unwrap().status;
+    assert_eq!((status.pid, status.version), (second.id().unwrap(), 1));
+
+    // The new one is killed. The old one ends in order, and the next process serves what was saved.
+    let (mut third, go) = paused_successor(program, data_dir).await;
+    drop(go);
+    until_retiring(status.pid, data_dir).await;
+    third.kill().await.unwrap();
+    assert!(second.wait().await.unwrap().success());
+    let last = ensure_running(program, &args, data_dir, &log).await.unwrap();
+    let status = last.status().await.unwrap();
+    assert_eq!(status.version, 1);
+    let (load, clients) = Load::start(status.listeners[0].address);
+    load.more(100).await;
+    load.end(clients).await;
+    last.hello(Vec::new()).await.unwrap();
+    last.shutdown(Duration::ZERO).await.unwrap();
+}
+
+/// Waits until a process was asked to retire: it gives up the lock. It answers two seconds later.
+async fn until_retiring(pid: u32, data_dir: &Path) {
+    let lock = data_dir.join("ingress").join("lock");
+    let has_lock = || {
+        // None, if it has ended.
+        let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+        descriptors.flatten().any(|it| std::fs::read_link(it.path()).is_ok_and(|target| target == lock))
+    };
+    while has_lock() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// A new process that has got the sockets, and goes on when the returned pipe is closed.

@@ -23,6 +23,13 @@ struct Ingress {
 }
 
 fn start(data_dir: &Path) -> (oneshot::Sender<Duration>, tokio::task::JoinHandle<Result<(), IngressError>>) {
+    start_with(data_dir, Limits::default())
+}
+
+fn start_with(
+    data_dir: &Path,
+    limits: Limits,
+) -> (oneshot::Sender<Duration>, tokio::task::JoinHandle<Result<(), IngressError>>) {
     let (stop, stop_signal) = oneshot::channel();
     let path = data_dir.to_owned();
     let running = tokio::spawn(async move {
@@ -32,15 +39,19 @@ fn start(data_dir: &Path) -> (oneshot::Sender<Duration>, tokio::task::JoinHandle
                 Err(_) => std::future::pending().await,
             }
         };
-        process::serve(&path, Limits::default(), 100, stop_signal).await
+        process::serve(&path, limits, 100, stop_signal).await
     });
     (stop, running)
 }
 
 impl Ingress {
     fn start() -> Self {
+        Ingress::start_with(Limits::default())
+    }
+
+    fn start_with(limits: Limits) -> Self {
         let data_dir = tempfile::tempdir().unwrap();
-        let (stop, running) = start(data_dir.path());
+        let (stop, running) = start_with(data_dir.path(), limits);
         Ingress { data_dir, stop: Some(stop), running }
     }
 
@@ -479,6 +490,24 @@ async fn the_last_lines_of_the_access_log_are_written_before_the_process_ends() 
     drop(ingress);
     let lines = soon(reading).await.unwrap().unwrap();
     assert_eq!(lines.lines().count(), 1, "{lines}");
+}
+
+#[tokio::test]
+async fn a_new_process_that_does_not_serve_in_time_takes_nothing_over() {
+    let limits = Limits { take_over: Duration::from_millis(50), ..Limits::default() };
+    let ingress = Ingress::start_with(limits);
+    let control = ingress.connect().await;
+    let open = control.hello(vec![http(ANY)]).await.unwrap().status.listeners;
+    control.set_table(to_echo(1).await).await.unwrap();
+    let mut stream = UnixStream::connect(ingress.socket()).await.unwrap();
+    let request = serde_json::to_string(&Request::HandOver).unwrap() + "\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(stream).lines();
+    let answer = soon(lines.next_line()).await.unwrap().unwrap();
+    assert!(matches!(serde_json::from_str(&answer).unwrap(), Message::HandedOver { .. }), "{answer}");
+    assert_eq!(soon(lines.next_line()).await.unwrap(), None, "the ingress closes the connection");
+    assert_eq!(control.set_table(to_echo(2).await).await.unwrap(), 2);
+    assert_eq!(get(open[0].address).await, 200);
 }
 
 #[tokio::test]
