@@ -15,7 +15,7 @@ use crate::support::*;
 /// Calls `http://api:8080` all the time, on kept and on new connections. Answers with what it counted, and calls an address
 /// when asked to.
 const CALLER: &str = r#"
-import http.client, http.server, json, socket, threading, time, urllib.parse
+import http.client, http.server, json, socket, struct, threading, time, urllib.parse
 counts = {"sent": 0, "failures": []}
 lock = threading.Lock()
 
@@ -45,6 +45,29 @@ def calls(keep, body):
             connection = None
         time.sleep(0.02)
 
+def exactly(stream, count):
+    got = b""
+    while len(got) < count:
+        part = stream.recv(count - len(got))
+        if not part:
+            raise Exception("closed")
+        got += part
+    return got
+
+def by_http2(name, port):
+    frame = lambda kind, flags, stream, text: struct.pack(">IBI", len(text) << 8 | kind, flags, stream) + text
+    fields = [(":method", "GET"), (":scheme", "http"), (":path", "/env?key=NAME"), (":authority", "%s:%d" % (name, port))]
+    block = b"".join(b"\0" + b"".join(bytes([len(it)]) + it.encode() for it in field) for field in fields)
+    stream = socket.create_connection((name, port), timeout=60)
+    stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b"") + frame(1, 5, 1, block))
+    body = b""
+    while True:
+        first, flags, number = struct.unpack(">IBI", exactly(stream, 9))
+        text = exactly(stream, first >> 8)
+        body += text if first & 255 == 0 else b""
+        if number == 1 and flags & 1:
+            return body.decode()
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         url = urllib.parse.urlparse(self.path)
@@ -56,6 +79,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 connection.request("GET", "/", headers={"Host": asked.get("host", asked["name"])})
                 answer = connection.getresponse()
                 text = "%d %s" % (answer.status, answer.read().decode())
+            elif url.path == "/http2":
+                text = by_http2(asked["name"], int(asked["port"]))
             elif url.path == "/resolve":
                 text = socket.gethostbyname(asked["name"])
             else:
@@ -179,6 +204,33 @@ async fn calls_between_components_are_not_lost_while_the_called_service_restarts
     println!("3 restarts: {sent} calls, {} failed", failures.len());
     assert_eq!(failures, Vec::<Value>::new(), "of {sent}");
     assert!(sent > 200, "{sent} calls prove little");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_speaks_http2_is_called_by_way_of_the_ingress_in_both_protocols() {
+    if reach().is_some_and(|it| it != "direct") {
+        eprintln!("skipped: with published ports, calls do not pass the ingress");
+        return;
+    }
+    let at = installation().await;
+    let spec = format!(
+        "
+name: shop
+services:
+{}
+- name: api
+  image: {TESTAPP}
+  protocol: HTTP2
+  envs: [{{key: HTTP2, value: '1'}}, {{key: NAME, value: api}}]
+ingress: {{rules: [{{match: {{path: {{prefix: /}}}}, component: {{name: web}}}}]}}
+",
+        service("web", &caller(false), 1)
+    );
+    at.create(&spec).await.unwrap();
+    assert_eq!(ask(&at, "shop", "/resolve?name=api").await, ask(&at, "shop", "/resolve?name=web").await);
+    assert_eq!(ask(&at, "shop", "/http2?name=api&port=8080").await, "api");
+    let answer = ask(&at, "shop", "/ask?name=api&port=8080").await;
+    assert!(answer.starts_with("200 api "), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
