@@ -20,6 +20,7 @@ mod usage;
 use std::sync::Arc;
 use std::time::Duration;
 
+use app_spec::AppSpec;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -114,7 +115,7 @@ fn heading(facts: &Facts) -> Markup {
     let app = view::app(&facts.app);
     let beside = html! {
         (status::app(&app))
-        @if !facts.spec.services.is_empty() { (link::external(&facts.app.live_url)) }
+        @if has_address(&facts.spec) { (link::external(&facts.app.live_url)) }
     };
     let menu = html! { @if facts.may_write { (actions::menu(&facts.app.name)) } };
     html! {
@@ -123,6 +124,11 @@ fn heading(facts: &Facts) -> Markup {
             (card::heading(&facts.app.name, beside, menu))
         }
     }
+}
+
+/// Whether anything answers at the app's address.
+pub(crate) fn has_address(spec: &AppSpec) -> bool {
+    !(spec.services.is_empty() && spec.static_sites.is_empty())
 }
 
 /// An error while a page is read whose app was found before. "Not found" would list the names of other apps, which a token

@@ -88,6 +88,7 @@ fn a_static_site_is_shown_with_its_files_and_without_instances() {
     let page = with_site(vec![("docs", Image { files, ..Image::default() })]);
     assert_has(&page, &["card-docs", "static site", "serves 1,200 files", "<code>/docs</code>", "Build log"]);
     assert_lacks(&page, &["No container exists.", "docs-restart", "/console?component=docs", "0 of 0 ready"]);
+    assert_has(&page, &["href=\"http://shop.localhost:8080\"", "requests in the last minute"]);
     assert_has(&with_site(Vec::new()), &["no files yet"]);
 }
 

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use present::text::{counted, grouped};
 
 use super::facts::Facts;
+use super::has_address;
 use crate::ui::card;
 use crate::ui::chart::{self, Bar};
 
@@ -13,7 +14,7 @@ const BARS: u64 = 60;
 const MINUTE: u64 = 60_000;
 
 pub(super) fn markup(facts: &Facts) -> Markup {
-    if facts.spec.services.is_empty() {
+    if !has_address(&facts.spec) {
         return card::nothing("requests");
     }
     let summary = summary(&facts.traffic);

@@ -8,6 +8,7 @@ mod tests;
 
 use std::time::Duration;
 
+use app_spec::AppSpec;
 use axum::extract::State;
 use axum::routing::get;
 use controller::view::{AppView, Page, PageQuery};
@@ -15,6 +16,7 @@ use maud::{Markup, html};
 use present::text::{counted, grouped};
 use web::{Access, HttpError, Identity, Needs, view};
 
+use crate::app::has_address;
 use crate::live::Fragments;
 use crate::request::{Fields, PageRequest, PageResult};
 use crate::routes::{PanelState, Route, route};
@@ -120,7 +122,7 @@ fn row(id: &str, app: &AppView, requests: u64) -> Markup {
         div id=(id) role="row" {
             span role="rowheader" { a id={ (id) "-link" } href={ "/apps/" (app.name) } { (app.name) } }
             span role="cell" { (status::app(&view::app(app))) }
-            span role="cell" { @if has_services(app) { (link::external(&app.live_url)) } @else { small { "none" } } }
+            span role="cell" { @if answers(app) { (link::external(&app.live_url)) } @else { small { "none" } } }
             span role="cell" { (last_deployment(app)) }
             span role="cell" class="number" data-label="Requests in 5 min" { (grouped(requests)) }
         }
@@ -128,8 +130,8 @@ fn row(id: &str, app: &AppView, requests: u64) -> Markup {
 }
 
 /// Whether anything answers at the app's address.
-fn has_services(app: &AppView) -> bool {
-    app.spec.get("services").and_then(|it| it.as_array()).is_some_and(|it| !it.is_empty())
+fn answers(app: &AppView) -> bool {
+    AppSpec::from_stored(&app.spec).is_ok_and(|spec| has_address(&spec))
 }
 
 fn last_deployment(app: &AppView) -> Markup {

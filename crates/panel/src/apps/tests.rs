@@ -1,6 +1,7 @@
 use controller_fake::samples;
 use rollout::deployment::Stage;
 use rollout::time::Timestamp;
+use serde_json::json;
 
 use super::*;
 use crate::tests::HOSTILE;
@@ -48,6 +49,15 @@ fn a_row_names_the_phase_the_instances_that_serve_and_the_last_deployment() {
     }
     let healthy = row("app-0", &app(&[Stage::Active], 2), 0).into_string();
     assert!(!healthy.contains("serve"), "{healthy}");
+}
+
+#[test]
+fn only_apps_with_services_or_static_sites_have_an_address() {
+    for (components, has_address) in [("services", true), ("static_sites", true), ("workers", false)] {
+        let spec = json!({ "name": "shop", components: [{ "name": "web" }] });
+        let row = row("app-0", &AppView { spec, ..app(&[Stage::Active], 2) }, 0).into_string();
+        assert_eq!(row.contains("href=\"http://shop.localhost:8080\""), has_address, "{components}: {row}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use present::text::duration;
 use rollout::deployment::Stage;
 
 use super::facts::Facts;
+use crate::app::has_address;
 use crate::ui::button::{self, Look};
 use crate::ui::{card, link, status, time};
 
@@ -40,13 +41,12 @@ fn phase_time(facts: &Facts, created: DateTime<Utc>) -> Markup {
 
 fn buttons(facts: &Facts) -> Markup {
     let can_cancel = !facts.it.has_ended() && facts.stage != Stage::RollingBack;
-    let answers_requests = !facts.spec.services.is_empty();
     html! {
         @if facts.may_write && can_cancel { (button::open(Look::Plain, "Cancel", "?action=cancel", "cancel")) }
         @if facts.may_write && facts.served_earlier() {
             (button::open(Look::Plain, "Roll back to this", &format!("?action=rollback&to={}", facts.number()), "rollback"))
         }
-        @if facts.stage == Stage::Active && answers_requests {
+        @if facts.stage == Stage::Active && has_address(&facts.spec) {
             (link::external_button(&format!("Open {}", facts.app.name), &facts.app.live_url))
         }
     }

@@ -2,6 +2,7 @@ use controller::view::{DeploymentView, Image, InstanceTransition, RolloutView, S
 use controller_fake::{FakeControl, samples};
 use rollout::deployment::{Failure, Stage};
 use rollout::time::Timestamp;
+use serde_json::json;
 
 use super::*;
 use crate::tests::{HOSTILE, Panel, assert_has, assert_lacks};
@@ -120,6 +121,9 @@ fn a_deployment_that_serves_ends_with_the_proof() {
     assert_has(&page, &["shop serves deployment 2 after", "48,211", "212 ms", "What stayed the same", "0123456789ab"]);
     assert_has(&page, &["the drain time was limited to 110 s", "Open shop", "http://shop.localhost:8080"]);
     assert_lacks(&page, &["?action=cancel", "?action=rollback"]);
+    let spec = json!({ "name": "shop", "static_sites": [{ "name": "docs" }] });
+    let site = page_of(&served(DeploymentView { spec, ..deployment(Stage::Active) }));
+    assert_has(&site, &["Open shop", "http://shop.localhost:8080"]);
 }
 
 #[test]
