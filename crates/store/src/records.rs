@@ -15,7 +15,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 pub use access::{AUDIT_ROWS, Actor, AuditEntry, Session, Token, TokenApp, TokenScope};
-pub use certificate::{AcmeAccount, AcmeOrder, Certificate, CertificateAttempts, CertificateSource};
+pub use certificate::{AcmeAccount, AcmeAnswer, AcmeOrder, Certificate, CertificateAttempts, CertificateSource};
 pub use host_login::{HostLogin, LoginKind};
 pub use rollback::{AppRollback, BeforeRollback, RollbackAction, ServedVersion};
 use rollout::deployment::{Failure, Stage};

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use instant_acme::{
-    Account, AccountBuilder, AuthorizationStatus, ChallengeType, Error, Identifier, NewAccount, NewOrder, Order,
-    OrderStatus, Problem, RetryPolicy,
+    Account, AccountBuilder, AuthorizationStatus, ChallengeStatus, ChallengeType, Error, Identifier, NewAccount,
+    NewOrder, Order, OrderStatus, Problem, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
 use store::Store;
-use store::records::{AcmeAccount, AcmeOrder, Certificate, CertificateAttempts, CertificateSource, Change};
+use store::records::{AcmeAccount, AcmeAnswer, AcmeOrder, Certificate, CertificateAttempts, CertificateSource, Change};
 
 use super::own_files;
 use crate::clock;
@@ -20,19 +20,8 @@ const ORDER_WITHIN: Duration = Duration::from_secs(180);
 /// How long the authority may take to check a name, and then to issue the certificate.
 const CHECKED_WITHIN: RetryPolicy = RetryPolicy::new().timeout(Duration::from_secs(75));
 
-/// The proof that this host serves a name, in the form of both challenges.
-pub(super) struct Answer {
-    pub name: String,
-    /// HTTP-01: the token, and the text that the ingress answers.
-    pub token: String,
-    pub text: String,
-    /// TLS-ALPN-01: a certificate and its key, in PEM format.
-    pub chain: String,
-    pub key: String,
-}
-
-/// Gives the ingress an answer. Returns once the ingress has it. Errors: a sentence.
-pub(super) type Publish<'a> = &'a (dyn Fn(Answer) -> BoxFuture<'static, Result<(), String>> + Send + Sync);
+/// Gives the ingress the recorded answers. Returns once the ingress has them. Errors: a sentence.
+pub(super) type Publish<'a> = &'a (dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync);
 
 /// A certificate authority, and what is on record about it.
 pub(super) struct Authority<'a> {
@@ -44,8 +33,8 @@ pub(super) struct Authority<'a> {
 
 impl Authority<'_> {
     /// Orders a certificate for one name, or continues the order on record. `attempts`: those on record, of which the last
-    /// one begins now. Its order is recorded before the authority checks the name, so that a certificate which was issued for
-    /// a process that was killed is not lost. Errors: a sentence with the authority's reason.
+    /// one begins now. Its order and the answer to the challenge are recorded before the authority checks the name, so that
+    /// the order of a process that was killed is continued. Errors: a sentence with the authority's reason.
     pub async fn order(&self, attempts: &mut CertificateAttempts, publish: Publish<'_>) -> Result<Certificate, String> {
         let ordering = async {
             let account = self.account(false).await?;
@@ -56,7 +45,7 @@ impl Authority<'_> {
                     let account = self.account(true).await?;
                     self.issue(&account, attempts, publish).await.map_err(Failure::into_sentence)
                 }
-                // While no process ran, the ingress may have lacked the answer. A new order follows if that one is invalid.
+                // The ingress may have been started again without the answer. A new order follows if that one is invalid.
                 Err(Failure::Other(_)) if is_continued => {
                     self.issue(&account, attempts, publish).await.map_err(Failure::into_sentence)
                 }
@@ -103,7 +92,7 @@ impl Authority<'_> {
             None => self.new_order(account, attempts).await?,
         };
         if order.state().status == OrderStatus::Pending {
-            answer_challenges(self.settings, &mut order, &name, attempts.count - 1, publish).await?;
+            self.answer_challenges(&mut order, attempts, publish).await?;
             if order.poll_ready(&CHECKED_WITHIN).await? != OrderStatus::Ready {
                 let reason = refusal(&mut order).await.unwrap_or_else(|| "the order is invalid".to_owned());
                 return Err(Failure::Other(format!("the authority could not verify {name}: {reason}")));
@@ -162,10 +151,58 @@ impl Authority<'_> {
         let order = account.new_order(&NewOrder::new(&identifiers)).await?;
         let key = KeyPair::generate().map_err(|error| Failure::Other(format!("cannot make a key: {error}")))?;
         let directory = self.settings.directory.clone();
-        attempts.order = Some(AcmeOrder { directory, url: order.url().to_owned(), key: key.serialize_pem() });
-        let recorded = self.store.commit(vec![Change::CertificateAttempts(attempts.clone())]).await;
-        recorded.map_err(|error| Failure::Other(error.to_string()))?;
+        let (url, key_text) = (order.url().to_owned(), key.serialize_pem());
+        attempts.order = Some(AcmeOrder { directory, url, key: key_text, answer: None });
+        self.record(attempts).await?;
         Ok((order, key))
+    }
+
+    async fn answer_challenges(
+        &self,
+        order: &mut Order,
+        attempts: &mut CertificateAttempts,
+        publish: Publish<'_>,
+    ) -> Result<(), Failure> {
+        let name = attempts.name.clone();
+        let mut authorizations = order.authorizations();
+        while let Some(authorization) = authorizations.next().await {
+            let mut authorization = authorization?;
+            if authorization.status == AuthorizationStatus::Valid {
+                continue;
+            }
+            let recorded = attempts.order.as_ref().and_then(|it| it.answer.as_ref());
+            let answered =
+                authorization.challenges.iter().find(|it| recorded.is_some_and(|known| known.token == it.token));
+            let chosen = answered.map(|it| it.r#type.clone()).or_else(|| {
+                let offered: Vec<ChallengeType> = authorization.challenges.iter().map(|it| it.r#type.clone()).collect();
+                choose(self.settings.challenge, &offered, attempts.count - 1)
+            });
+            let is_recorded = answered.is_some();
+            let Some(mut challenge) = chosen.and_then(|chosen| authorization.challenge(chosen)) else {
+                return Err(Failure::Other(format!(
+                    "the authority offers no challenge for {name} that Boatyard can answer"
+                )));
+            };
+            if !is_recorded && let Some(order) = &mut attempts.order {
+                let proof = challenge.key_authorization();
+                let (chain, key) = challenge_certificate(&name, proof.digest().as_ref())
+                    .map_err(|error| Failure::Other(format!("cannot answer the challenge for {name}: {error}")))?;
+                let (token, text) = (challenge.token.clone(), proof.as_str().to_owned());
+                order.answer = Some(AcmeAnswer { token, text, chain, key });
+                self.record(attempts).await?;
+            }
+            publish().await.map_err(Failure::Other)?;
+            // The authority may be checking already, because the process that asked it was killed.
+            if challenge.status == ChallengeStatus::Pending {
+                challenge.set_ready().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn record(&self, attempts: &CertificateAttempts) -> Result<(), Failure> {
+        let recorded = self.store.commit(vec![Change::CertificateAttempts(attempts.clone())]).await;
+        recorded.map_err(|error| Failure::Other(error.to_string()))
     }
 }
 
@@ -210,36 +247,6 @@ fn builder(settings: &AcmeSettings) -> Result<AccountBuilder, String> {
         None => Account::builder().map_err(|error| sentence(&error))?,
     };
     Ok(builder)
-}
-
-async fn answer_challenges(
-    settings: &AcmeSettings,
-    order: &mut Order,
-    name: &str,
-    attempt: u32,
-    publish: Publish<'_>,
-) -> Result<(), Failure> {
-    let mut authorizations = order.authorizations();
-    while let Some(authorization) = authorizations.next().await {
-        let mut authorization = authorization?;
-        if authorization.status == AuthorizationStatus::Valid {
-            continue;
-        }
-        let offered: Vec<ChallengeType> = authorization.challenges.iter().map(|it| it.r#type.clone()).collect();
-        let chosen = choose(settings.challenge, &offered, attempt);
-        let Some(mut challenge) = chosen.and_then(|chosen| authorization.challenge(chosen)) else {
-            return Err(Failure::Other(format!(
-                "the authority offers no challenge for {name} that Boatyard can answer"
-            )));
-        };
-        let proof = challenge.key_authorization();
-        let (chain, key) = challenge_certificate(name, proof.digest().as_ref())
-            .map_err(|error| Failure::Other(format!("cannot answer the challenge for {name}: {error}")))?;
-        let (token, text) = (challenge.token.clone(), proof.as_str().to_owned());
-        publish(Answer { name: name.to_owned(), token, text, chain, key }).await.map_err(Failure::Other)?;
-        challenge.set_ready().await?;
-    }
-    Ok(())
 }
 
 /// If none is chosen by the operator, attempts alternate: a host may be reachable on one of the two ports only.

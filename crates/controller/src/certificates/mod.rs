@@ -19,7 +19,6 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
-use self::acme::Answer;
 use self::authority::AuthorityError;
 use self::decide::{Decision, Need, Sources, decide};
 use crate::app::Shared;
@@ -31,8 +30,6 @@ use crate::supervise::lock;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The pause after an error of the store or the ingress.
 const RETRY: Duration = Duration::from_secs(2);
-/// How many answers to challenges are kept: the newest ones.
-const ANSWERS_KEPT: usize = 32;
 /// How long the attempts for a name that no app has are kept: an app that has it again must not exceed the limits of the
 /// authority. The longest pause between two attempts is half as long.
 const ATTEMPTS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -55,8 +52,6 @@ pub(crate) struct Certificates {
 struct State {
     /// The names for which a certificate is being ordered.
     ordering: BTreeSet<String>,
-    /// Answers to challenges, newest last.
-    answers: Vec<Answer>,
     /// The certificate of the local authority that other certificates were compared with; empty if there was none.
     authority: Option<Vec<u8>>,
     /// Names whose certificate does not come from that authority.
@@ -245,9 +240,7 @@ impl Ordering {
 
 impl Drop for Ordering {
     fn drop(&mut self) {
-        let mut state = lock(&self.shared.certificates.state);
-        state.ordering.remove(&self.name);
-        state.answers.retain(|it| it.name != self.name);
+        lock(&self.shared.certificates.state).ordering.remove(&self.name);
     }
 }
 
@@ -324,18 +317,9 @@ async fn record(shared: &Shared, certificate: Certificate) -> Result<(), String>
 
 async fn order(shared: &Arc<Shared>, attempts: &mut CertificateAttempts) -> Result<Certificate, String> {
     let settings = shared.config.acme.clone().ok_or("there is no ACME server")?;
-    let publish = |answer: Answer| {
+    let publish = || {
         let shared = shared.clone();
-        async move {
-            {
-                let mut state = lock(&shared.certificates.state);
-                state.answers.push(answer);
-                let excess = state.answers.len().saturating_sub(ANSWERS_KEPT);
-                state.answers.drain(..excess);
-            }
-            self::publish(&shared).await
-        }
-        .boxed()
+        async move { self::publish(&shared).await }.boxed()
     };
     let authority =
         acme::Authority { settings: &settings, store: &shared.store, account: &shared.certificates.account };
@@ -363,23 +347,30 @@ fn authority_directory(shared: &Shared) -> PathBuf {
     data_dir::DataDir::certificate_authority_of(&shared.config.data_dir)
 }
 
-/// Gives the ingress the certificates that serve, and the answers to challenges.
+/// Gives the ingress the certificates that serve, and the answers to challenges, also those of a process that was killed.
 pub(crate) async fn publish(shared: &Shared) -> Result<(), String> {
     let _publishing = shared.certificates.publishing.lock().await;
     let certificates = shared.store.certificates().await.map_err(|error| error.to_string())?;
+    let attempts = shared.store.certificate_attempts().await.map_err(|error| error.to_string())?;
     let hosts = shared.ingress.host_names();
     let mut set = set(&certificates, &hosts, sources(shared), clock::now());
-    for answer in &lock(&shared.certificates.state).answers {
+    add_answers(&mut set, &attempts);
+    shared.ingress.set_certificates(set).await
+}
+
+/// The answers to challenges of attempts that have not ended.
+fn add_answers(set: &mut CertificateSet, attempts: &[CertificateAttempts]) {
+    for attempt in attempts.iter().filter(|it| !it.ended) {
+        let Some(answer) = attempt.order.as_ref().and_then(|it| it.answer.as_ref()) else { continue };
         set.answers.insert(answer.token.clone(), answer.text.clone());
         set.challenges.push(ingress::protocol::Certificate {
-            names: vec![answer.name.clone()],
+            names: vec![attempt.name.clone()],
             chain: answer.chain.clone(),
             key: answer.key.clone(),
             minimum_tls_version: None,
             redirect_http: false,
         });
     }
-    shared.ingress.set_certificates(set).await
 }
 
 /// The certificate of each host name. Requests by HTTP are redirected to HTTPS for names whose certificate every browser
@@ -403,6 +394,8 @@ fn set(certificates: &[Certificate], hosts: &[HostName], sources: Sources<'_>, n
 
 #[cfg(test)]
 mod tests {
+    use store::records::{AcmeAnswer, AcmeOrder};
+
     use super::*;
 
     fn certificate(source: CertificateSource, name: &str, until: u64) -> Certificate {
@@ -416,6 +409,29 @@ mod tests {
             not_after: Timestamp(until),
             added: Timestamp(0),
         }
+    }
+
+    #[test]
+    fn the_ingress_keeps_the_answers_of_interrupted_attempts_and_not_those_of_ended_ones() {
+        let answer =
+            |of: &str| AcmeAnswer { token: of.into(), text: format!("{of}.text"), chain: of.into(), key: of.into() };
+        let attempts = |name: &str, ended: bool, answer: Option<AcmeAnswer>| CertificateAttempts {
+            name: name.to_owned(),
+            count: 1,
+            last: Timestamp(1),
+            ended,
+            error: None,
+            order: Some(AcmeOrder { directory: String::new(), url: String::new(), key: String::new(), answer }),
+        };
+        let mut set = CertificateSet::default();
+        let all = [
+            attempts("a.test", false, Some(answer("a"))),
+            attempts("b.test", true, Some(answer("b"))),
+            attempts("c.test", false, None),
+        ];
+        add_answers(&mut set, &all);
+        assert_eq!(set.answers.into_iter().collect::<Vec<_>>(), [("a".to_owned(), "a.text".to_owned())]);
+        assert_eq!(set.challenges.iter().map(|it| (&*it.names[0], &*it.chain)).collect::<Vec<_>>(), [("a.test", "a")]);
     }
 
     #[test]

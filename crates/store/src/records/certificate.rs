@@ -87,6 +87,20 @@ pub struct AcmeOrder {
     pub url: String,
     /// The private key of the certificate, in PEM format.
     pub key: String,
+    /// The answer to the authority's challenge. `None`: none was chosen yet.
+    #[serde(default)]
+    pub answer: Option<AcmeAnswer>,
+}
+
+/// The proof that this host serves a name, in the form of both challenges.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeAnswer {
+    /// HTTP-01: the token, and the text that the ingress answers.
+    pub token: String,
+    pub text: String,
+    /// TLS-ALPN-01: a certificate and its key, in PEM format.
+    pub chain: String,
+    pub key: String,
 }
 
 impl std::fmt::Debug for AcmeOrder {

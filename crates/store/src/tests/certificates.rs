@@ -3,7 +3,7 @@
 use rollout::time::Timestamp;
 
 use super::samples::*;
-use crate::records::{AcmeAccount, AcmeOrder, Certificate, CertificateAttempts, CertificateSource, Change};
+use crate::records::{AcmeAccount, AcmeAnswer, AcmeOrder, Certificate, CertificateAttempts, CertificateSource, Change};
 
 fn certificate(name: &str) -> Certificate {
     Certificate {
@@ -24,13 +24,15 @@ async fn certificates_and_accounts_are_read_back_and_their_keys_are_sealed() {
     let account = AcmeAccount { directory: "https://acme.example".to_owned(), credentials: "canary".to_owned() };
     let (a, b) = (certificate("a.example"), certificate("*.a.example"));
     let (directory, url) = (account.directory.clone(), "https://acme.example/order/1".to_owned());
+    let canary = || "canary".to_owned();
+    let answer = Some(AcmeAnswer { token: canary(), text: canary(), chain: canary(), key: canary() });
     let attempts = CertificateAttempts {
         name: "b.example".to_owned(),
         count: 1,
         last: Timestamp(1),
         ended: false,
         error: None,
-        order: Some(AcmeOrder { directory, url, key: "canary".to_owned() }),
+        order: Some(AcmeOrder { directory, url, key: canary(), answer }),
     };
     let changes = vec![
         Change::Certificate(Box::new(a.clone())),
