@@ -241,7 +241,8 @@ async fn a_dry_run_prints_the_plan_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proposal_of_what_cannot_run_yet_names_the_field() {
     let at = installation().await;
-    let spec = vault("shop", "open-sesame").replace("- name: web\n", "- name: web\n  inactivity_sleep: {after_seconds: 600}\n");
+    let spec = vault("shop", "open-sesame")
+        .replace("- name: web\n", "- name: web\n  inactivity_sleep: {after_seconds: 600}\n");
     let refused = run_cli(&at, &["apps", "propose", "--spec", &spec_file(&at, &spec)]).await;
     assert_eq!(refused.code, Some(1), "{}", refused.out);
     assert!(refused.err.contains("services[0].inactivity_sleep: "), "{}", refused.err);
