@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, SET_COOKIE, TE,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 
@@ -136,11 +136,12 @@ pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
     headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
-/// Whether a client gets this header of an application. Headers that `Connection` names are another matter.
-pub(crate) fn is_for_client(name: &HeaderName, value: &HeaderValue) -> bool {
-    match *name {
-        SET_COOKIE => !is_new_session_cookie(value),
-        _ => !is_hop_by_hop(name) && *name != ERROR_HEADER,
+/// Whether a client gets this header of an application. Headers that `Connection` names are another matter. `name`: in lower
+/// case.
+pub(crate) fn is_for_client(name: &[u8], value: &[u8]) -> bool {
+    match name {
+        b"set-cookie" => !is_new_session_cookie(value),
+        _ => !is_hop_by_hop_name(name) && name != ERROR_HEADER.as_str().as_bytes(),
     }
 }
 
@@ -178,20 +179,20 @@ pub(crate) fn is_of_connection(name: &HeaderName) -> bool {
 
 /// Whether a header concerns one connection only. Those that `Connection` names do as well.
 fn is_hop_by_hop(name: &HeaderName) -> bool {
-    is_hop_by_hop_name(name.as_str())
+    is_hop_by_hop_name(name.as_str().as_bytes())
 }
 
-fn is_hop_by_hop_name(name: &str) -> bool {
+fn is_hop_by_hop_name(name: &[u8]) -> bool {
     matches!(
         name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "te"
-            | "transfer-encoding"
-            | "upgrade"
+        b"connection"
+            | b"keep-alive"
+            | b"proxy-connection"
+            | b"proxy-authenticate"
+            | b"proxy-authorization"
+            | b"te"
+            | b"transfer-encoding"
+            | b"upgrade"
     )
 }
 
@@ -219,34 +220,32 @@ impl NamedHeaders {
         self.0.contains(name)
     }
 
-    pub fn remove_from(&self, headers: &mut HeaderMap) {
-        for name in &self.0 {
-            headers.remove(name);
-        }
+    pub fn names(&self) -> &[HeaderName] {
+        &self.0
     }
 }
 
 /// A request's cookies without those of the panel's sessions; empty if none is left. `None`: the value has no such cookie.
 fn without_session_cookies(value: &HeaderValue) -> Option<HeaderValue> {
     // Most requests end here, without an allocation.
-    if !cookies(value).any(is_session_cookie) {
+    if !cookies(value.as_bytes()).any(is_session_cookie) {
         return None;
     }
-    let kept: Vec<&[u8]> = cookies(value).filter(|cookie| !is_session_cookie(cookie)).collect();
+    let kept: Vec<&[u8]> = cookies(value.as_bytes()).filter(|cookie| !is_session_cookie(cookie)).collect();
     // Parts of a value are values. If they were not, the application would get no cookie.
     Some(HeaderValue::from_bytes(kept.join(&b';').trim_ascii()).unwrap_or(HeaderValue::from_static("")))
 }
 
 /// Whether an application would set a cookie of the panel's sessions.
-fn is_new_session_cookie(value: &HeaderValue) -> bool {
+fn is_new_session_cookie(value: &[u8]) -> bool {
     // Browsers send the cookie `=NAME=VALUE`, which has no name, as `NAME=VALUE`.
     let first = cookies(value).next().unwrap_or_default().trim_ascii_start();
     is_session_cookie(first.strip_prefix(b"=").unwrap_or(first))
 }
 
 /// The parts between the semicolons of a cookie header.
-fn cookies(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|byte| *byte == b';')
+fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b';')
 }
 
 /// Whether a cookie, with or without its value, has the name of a session. Sessions of other installations count as well.
@@ -282,7 +281,7 @@ fn is_claim(name: &HeaderName) -> bool {
         return false;
     }
     let twin = text.replace(other_sign, "-");
-    is_reserved(&twin) || twin == "content-length" || is_hop_by_hop_name(&twin)
+    is_reserved(&twin) || twin == "content-length" || is_hop_by_hop_name(twin.as_bytes())
 }
 
 fn is_reserved(name: &str) -> bool {
@@ -389,7 +388,7 @@ mod tests {
             "=boatyard_session_a=s",
             "boatyard_session_a",
         ];
-        let is_kept = |value: &&str| is_for_client(&SET_COOKIE, &HeaderValue::from_str(value).unwrap());
+        let is_kept = |value: &&str| is_for_client(b"set-cookie", value.as_bytes());
         assert!(kept.iter().all(is_kept));
         assert!(!removed.iter().any(is_kept));
     }

@@ -27,6 +27,7 @@ use crate::worker::Workers;
 
 mod client_socket;
 mod connection;
+mod fast_path;
 mod http2;
 mod https;
 mod proxy_header;

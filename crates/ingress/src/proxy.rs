@@ -8,7 +8,6 @@
 //! Everything else that fails is a 502 or 504 that says what happened. Bodies are streamed, never buffered as a whole.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use crate::access_log::{AccessLog, AccessLogEntry, LoggedBody};
 use crate::admission::{Admitted, RouteSearch};
 use crate::body::{ExchangeGuard, ResponseBody};
 use crate::certificates::Certificates;
+use crate::client_response::ClientResponse;
 use crate::cors::CorsRequest;
 use crate::counters::{CutKind, RequestRecord};
 use crate::error_response::{ProxyError, SentAmount, accepted};
@@ -38,16 +38,17 @@ use crate::http2_upstream::{self, Attempt};
 use crate::internal::{CallListener, InternalListener};
 use crate::limits::Limits;
 use crate::listeners::SocketState;
+use crate::message_writer::BodyFraming;
 use crate::path::{BadPath, NormalPath};
 use crate::protocol::{Address, TrustedProxies};
 use crate::refusals::Refusals;
-use crate::request_id::{self, REQUEST_ID};
+use crate::request_id;
 use crate::routing_state::RoutingState;
 use crate::table::Table;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
 use crate::upstream_http1::{
-    self, Answer, BodyFraming, Connection, HeadRules, RequestHead, SendError, SendErrorCause, Upload,
+    self, Answer, Connection, HeadRules, RequestHead, SendError, SendErrorCause, Upload,
 };
 
 /// State shared by all requests; one per process.
@@ -65,6 +66,9 @@ pub(crate) struct Proxy {
     /// Connections of HTTP/1 end after their next response.
     pub closing: AtomicBool,
 }
+
+/// A request as it arrived. `None`: it has no body.
+pub(crate) type ClientRequest = Request<Option<Incoming>>;
 
 /// The client connection that a request arrived on.
 #[derive(Debug, Clone)]
@@ -118,8 +122,8 @@ impl Proxy {
     pub async fn respond(
         &self,
         client: &Client,
-        request: Request<Incoming>,
-    ) -> Result<Response<LoggedBody<ResponseBody>>, Infallible> {
+        request: ClientRequest,
+    ) -> ClientResponse<LoggedBody<ResponseBody>> {
         self.respond_unless(None, client, request).await
     }
 
@@ -127,8 +131,8 @@ impl Proxy {
     pub async fn refuse_stream(
         &self,
         client: &Client,
-        request: Request<Incoming>,
-    ) -> Result<Response<LoggedBody<ResponseBody>>, Infallible> {
+        request: ClientRequest,
+    ) -> ClientResponse<LoggedBody<ResponseBody>> {
         let error = ProxyError::TooManyRequests;
         self.refusals.count(error.code());
         self.respond_unless(Some(error), client, request).await
@@ -138,8 +142,8 @@ impl Proxy {
         &self,
         refused: Option<ProxyError>,
         client: &Client,
-        mut request: Request<Incoming>,
-    ) -> Result<Response<LoggedBody<ResponseBody>>, Infallible> {
+        mut request: ClientRequest,
+    ) -> ClientResponse<LoggedBody<ResponseBody>> {
         let id = request_id::ensure(request.headers_mut());
         let request_line = (request.method(), request.uri(), request.version());
         let mut entry =
@@ -155,32 +159,34 @@ impl Proxy {
             if let Some(entry) = &mut entry {
                 entry.refused(error.code());
             }
-            error.response(accept.as_ref(), error_page.as_deref(), &id)
+            error.response(accept.as_ref(), error_page.as_deref(), &id).into()
         });
-        response.headers_mut().entry(REQUEST_ID).or_insert(id);
-        if is_http1 && self.closing.load(Relaxed) && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response.add_request_id(id);
+        let status = response.head.status();
+        if is_http1 && self.closing.load(Relaxed) && status != StatusCode::SWITCHING_PROTOCOLS {
+            response.head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(entry) = &mut entry {
-            entry.answered(response.status());
+            entry.answered(status);
         }
-        Ok(response.map(|body| LoggedBody { body, entry }))
+        response.map(|body| LoggedBody { body, entry })
     }
 
     /// `error_page`: set to the page that the app wants browsers to show if it cannot be reached.
     async fn try_respond(
         &self,
         client: &Client,
-        mut request: Request<Incoming>,
+        mut request: ClientRequest,
         error_page: &mut Option<Arc<str>>,
         entry: Option<&mut AccessLogEntry>,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
+    ) -> Result<ClientResponse<ResponseBody>, ProxyError> {
         let started = Instant::now();
         let uri = request.uri().clone();
+        let has_body = request.body().as_ref().is_some_and(|body| !body.is_end_stream());
         if client.call().is_none()
             && let Some(text) = self.certificates.answer(uri.path())
         {
-            return Ok(Response::new(ResponseBody::generated(text.into())));
+            return Ok(Response::new(ResponseBody::generated(text.into())).into());
         }
         let given_host = check(&request).inspect_err(|error| self.refusals.count(error.code()))?;
         let checked = host::normal(given_host.to_str().unwrap_or_default())
@@ -216,8 +222,8 @@ impl Proxy {
             && let Some(found) = files::find(&table, &host, &path, client.server_name.as_deref())
         {
             drop(table);
-            client.socket.set_body_unread(!request.body().is_end_stream());
-            return files::respond(found, &request, started, cors.as_ref(), entry).await;
+            client.socket.set_body_unread(has_body);
+            return files::respond(found, &request, started, cors.as_ref(), entry).await.map(Into::into);
         }
         drop(table);
 
@@ -229,11 +235,11 @@ impl Proxy {
         let upgrade = upgrade_requested.then(|| hyper::upgrade::on(&mut request));
         let (mut parts, body) = request.into_parts();
         let version = parts.version;
-        let wait = self.wait_for_continue(&mut parts, &body);
+        let wait = self.wait_for_continue(&mut parts, has_body);
         if version == Version::HTTP_2 {
-            headers::from_http2(&mut parts.headers, !body.is_end_stream());
+            headers::from_http2(&mut parts.headers, has_body);
         }
-        let framing = BodyFraming::of(&parts.headers, &body)
+        let framing = BodyFraming::of(&parts.headers, has_body)
             .map_err(|_| ProxyError::BadRequest("The Content-Length is not one number."))
             .inspect_err(|error| self.refusals.count(error.code()))?;
         let body = RequestBody::new(body, &client.socket, wait);
@@ -271,11 +277,11 @@ impl Proxy {
         match (result, &mut record) {
             (Ok(Reply::Http1(received)), _) => {
                 let record = record.expect("a request is counted before it is admitted");
-                let mut received = received;
-                if let Some(policy) = &received.admitted.rule().cors {
-                    policy.apply(cors.as_ref(), &mut received.answer.head.headers);
+                let (admitted, mut response) = self.forward(client, version, upgrade, received, record)?;
+                if let Some(policy) = &admitted.rule().cors {
+                    policy.apply(cors.as_ref(), response.headers_mut());
                 }
-                self.forward(client, version, upgrade, received, record)
+                Ok(response)
             }
             (Ok(Reply::Http2(mut received)), _) => {
                 let record = record.expect("a request is counted before it is admitted");
@@ -283,7 +289,7 @@ impl Proxy {
                     policy.apply(cors.as_ref(), received.response.headers_mut());
                 }
                 let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
-                received.forward(record, version != Version::HTTP_2, reset_when_cut)
+                received.forward(record, version != Version::HTTP_2, reset_when_cut).map(Into::into)
             }
             (Err(error), record) => {
                 match record {
@@ -303,9 +309,9 @@ impl Proxy {
 
     /// How long to hold back the client's body until the instance asks for it. An expectation in HTTP/1.0 or without a
     /// body has no meaning and is removed.
-    fn wait_for_continue(&self, parts: &mut request::Parts, body: &Incoming) -> Option<Duration> {
+    fn wait_for_continue(&self, parts: &mut request::Parts, has_body: bool) -> Option<Duration> {
         let expects = headers::expects_continue(&parts.headers);
-        if expects && (parts.version != Version::HTTP_11 || body.is_end_stream()) {
+        if expects && (parts.version != Version::HTTP_11 || !has_body) {
             parts.headers.remove(EXPECT);
             return None;
         }
@@ -416,6 +422,7 @@ impl Proxy {
         }
     }
 
+    /// Returns what admitted the request, too.
     fn forward(
         &self,
         client: &Client,
@@ -423,8 +430,8 @@ impl Proxy {
         upgrade: Option<OnUpgrade>,
         received: Received,
         record: RequestRecord,
-    ) -> Result<Response<ResponseBody>, ProxyError> {
-        let Received { answer: Answer { mut head, body }, admitted } = received;
+    ) -> Result<(Admitted, ClientResponse<ResponseBody>), ProxyError> {
+        let Received { answer: Answer { head, body }, admitted } = received;
         record.response_started(head.status);
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let instance = body.into_upgraded().filter(|_| head.offers_websocket);
@@ -434,22 +441,27 @@ impl Proxy {
                 return Err(ProxyError::BadAnswer { component: admitted.rule().component.clone() });
             };
             self.tunnels.open(client_side, instance, &admitted.exchange, record.upgrade(), &client.socket);
-            headers::announce_websocket(&mut head.headers);
-            return Ok(head.into_response(ResponseBody::Generated(None)));
+            let mut response = ClientResponse::new(head, ResponseBody::Generated(None));
+            headers::announce_websocket(response.head.headers_mut());
+            return Ok((admitted, response));
         }
         if head.status.is_server_error() {
             record.app_error();
         }
         let exchange = &admitted.exchange;
-        if exchange.is_uploading() && (exchange.stopped_reading() || !exchange.body_requested() || head.says_close) {
-            // Tells the client that it need not send the rest.
-            head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        // Tells the client that it need not send the rest.
+        let says_close =
+            exchange.is_uploading() && (exchange.stopped_reading() || !exchange.body_requested() || head.says_close);
         // HTTP/1.0 without a length ends a body by closing the connection. Only a reset shows that it was cut off.
         let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
+        let exchange = Arc::clone(exchange);
         let guard =
-            ExchangeGuard { exchange: admitted.exchange, record, limits: Arc::clone(&self.limits), reset_when_cut };
-        Ok(head.into_response(ResponseBody::proxied(body, guard)))
+            ExchangeGuard { exchange, record, limits: Arc::clone(&self.limits), reset_when_cut };
+        let mut response = ClientResponse::new(head, ResponseBody::proxied(body, guard));
+        if says_close {
+            response.head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok((admitted, response))
     }
 }
 
@@ -575,7 +587,7 @@ pub(crate) fn is_repeatable(method: &Method) -> bool {
 ///
 /// A request with both a length and a chunked body is left to hyper: it reads the chunked body, drops the length and
 /// closes the connection afterwards, as RFC 9112 (6.3) requires. So no later reader sees two framings.
-fn check(request: &Request<Incoming>) -> Result<HeaderValue, ProxyError> {
+fn check(request: &ClientRequest) -> Result<HeaderValue, ProxyError> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(ProxyError::MethodNotAllowed);
     }

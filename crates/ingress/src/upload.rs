@@ -111,7 +111,7 @@ pub(crate) enum UploadError {
 /// A request body on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
-    /// `None` once it was dropped.
+    /// `None`: there is none, or it was dropped.
     incoming: Option<Incoming>,
     /// Sent before the rest of `incoming`: what another attempt had sent already.
     again: VecDeque<Bytes>,
@@ -131,10 +131,10 @@ enum ContinueWait {
 impl RequestBody {
     /// `continue_wait`: set if the client expects `100 Continue`; how long the instance may take to send it. hyper
     /// sends it to the client when this body is polled for its first frame.
-    pub fn new(incoming: Incoming, client: &Arc<SocketState>, continue_wait: Option<Duration>) -> Self {
-        client.set_body_unread(!incoming.is_end_stream());
+    pub fn new(incoming: Option<Incoming>, client: &Arc<SocketState>, continue_wait: Option<Duration>) -> Self {
+        client.set_body_unread(incoming.as_ref().is_some_and(|body| !body.is_end_stream()));
         RequestBody {
-            incoming: Some(incoming),
+            incoming,
             again: VecDeque::new(),
             client: Arc::clone(client),
             exchange: None,

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Response, StatusCode};
 use site_files::{Entry, StoredSite};
 
 use super::contents::Site;
@@ -23,6 +23,7 @@ use crate::cors::CorsRequest;
 use crate::counters::RequestRecord;
 use crate::error_response::ProxyError;
 use crate::path::NormalPath;
+use crate::proxy::ClientRequest;
 use crate::table::{App, CompiledRule, RouteMatch, Table};
 
 /// A browser asks again after ten seconds whether a file has changed, as on App Platform. With the entity tag, the answer is
@@ -61,7 +62,7 @@ pub(crate) fn find(table: &Table, host: &str, path: &NormalPath<'_>, server_name
 /// Answers from the files. The request counts for its app.
 pub(crate) async fn respond(
     found: FoundSite,
-    request: &Request<Incoming>,
+    request: &ClientRequest,
     started: Instant,
     cors: Option<&CorsRequest>,
     entry: Option<&mut AccessLogEntry>,
@@ -111,7 +112,7 @@ pub(crate) async fn respond(
     if let Some(policy) = policy {
         policy.apply(cors, response.headers_mut());
     }
-    if !request.body().is_end_stream() {
+    if request.body().as_ref().is_some_and(|body| !body.is_end_stream()) {
         // The body is not read.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -132,7 +133,7 @@ fn empty<const N: usize>(status: StatusCode, headers: [(HeaderName, HeaderValue)
 }
 
 /// Adds the slash at the end of the path.
-fn directory(request: &Request<Incoming>) -> Response<ResponseBody> {
+fn directory(request: &ClientRequest) -> Response<ResponseBody> {
     let query = request.uri().query().map(|it| format!("?{it}")).unwrap_or_default();
     let location = format!("{}/{query}", request.uri().path());
     // A parsed path and query are header text.
@@ -143,7 +144,7 @@ fn directory(request: &Request<Incoming>) -> Response<ResponseBody> {
 /// `missing`: the file is the document for missing files. It is sent as a whole.
 async fn file(
     found: FoundFile,
-    request: &Request<Incoming>,
+    request: &ClientRequest,
     missing: bool,
     mut record: RequestRecord,
     component: String,

@@ -4,10 +4,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,8 +28,6 @@ pub(crate) struct SocketState {
     closed: AtomicBool,
     /// The current request has a body that was not read to its end.
     unread: AtomicBool,
-    /// The client began with HTTP/2.
-    http2: AtomicBool,
     /// A response of HTTP/2 waits for data of the application.
     app_silent: AtomicBool,
     /// The last response may not have left the HTTP library's buffer.
@@ -37,15 +35,6 @@ pub(crate) struct SocketState {
     wake: Notify,
     /// The status and the request id of the page that a request got because its head cannot be read.
     refused_head: OnceLock<(StatusCode, HeaderValue)>,
-}
-
-/// How the first bytes of HTTP/2 begin (RFC 9113, 3.4). No method of HTTP/1.1 is named PRI.
-const HTTP2_REQUEST_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
-
-/// Whether a client whose first bytes are these has begun with HTTP/2, or may be about to.
-fn may_begin_http2(first: &[u8]) -> bool {
-    let compared = first.len().min(HTTP2_REQUEST_LINE.len());
-    first[..compared] == HTTP2_REQUEST_LINE[..compared]
 }
 
 /// The client sends a request or waits for its response.
@@ -60,7 +49,6 @@ impl Default for SocketState {
             reset: AtomicBool::default(),
             closed: AtomicBool::default(),
             unread: AtomicBool::default(),
-            http2: AtomicBool::default(),
             app_silent: AtomicBool::default(),
             unflushed: AtomicBool::default(),
             wake: Notify::default(),
@@ -80,6 +68,11 @@ impl SocketState {
         let since = u64::try_from(self.opened.elapsed().as_micros()).unwrap_or(IN_REQUEST - 1);
         self.unflushed.store(true, Relaxed);
         self.waiting_since.store(since, Relaxed);
+    }
+
+    /// The last response has left every buffer of this process.
+    pub fn flushed(&self) {
+        self.unflushed.store(false, Relaxed);
     }
 
     /// Whether no byte of a response is left to write.
@@ -123,11 +116,6 @@ impl SocketState {
     /// The status and the request id of the page that was written because a head cannot be read.
     pub fn refused_head(&self) -> Option<&(StatusCode, HeaderValue)> {
         self.refused_head.get()
-    }
-
-    /// Whether the client began with HTTP/2. See [`ClientSocket::detecting_http2`].
-    pub fn began_http2(&self) -> bool {
-        self.http2.load(Relaxed)
     }
 
     /// Wakes the task that serves the client.
@@ -204,10 +192,8 @@ pub(super) struct ClientSocket<S: ClientStream> {
     watch: Arc<SocketState>,
     /// The ingress closed its side in order.
     shut: bool,
-    /// Whether the bytes so far, which are in `ahead`, may begin HTTP/2.
-    detects_http2: bool,
     /// Bytes that were read, and are to be read again.
-    ahead: BytesMut,
+    ahead: Bytes,
     /// What is left of a page that replaces an answer of the HTTP library.
     page: Option<Bytes>,
 }
@@ -215,14 +201,18 @@ pub(super) struct ClientSocket<S: ClientStream> {
 impl<S: ClientStream> ClientSocket<S> {
     pub fn new(stream: S, watch: &Arc<SocketState>) -> Self {
         let watch = Arc::clone(watch);
-        ClientSocket { stream, watch, shut: false, detects_http2: false, ahead: BytesMut::new(), page: None }
+        ClientSocket { stream, watch, shut: false, ahead: Bytes::new(), page: None }
     }
 
-    /// A client that begins with HTTP/2 gets no answer from the reader of this socket. Instead,
-    /// [`SocketState::began_http2`] is true and the task is woken. The next reader gets all bytes.
-    pub fn detecting_http2(mut self) -> Self {
-        self.detects_http2 = true;
+    /// The next reader gets these bytes before those of the stream.
+    pub fn reading_first(mut self, unread: Bytes) -> Self {
+        self.ahead = unread;
         self
+    }
+
+    /// Whether the bytes that the next reader gets first begin with these.
+    pub fn begins_with(&self, start: &[u8]) -> bool {
+        self.ahead.starts_with(start)
     }
 
     pub fn state(&self) -> &Arc<SocketState> {
@@ -256,49 +246,6 @@ impl<S: ClientStream> ClientSocket<S> {
         Some(Poll::Ready(Ok(given.len())))
     }
 
-    /// Reads the first bytes of the client. They may arrive one by one, and are held back until they show whether the client
-    /// begins with HTTP/2.
-    fn poll_first_bytes(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let before = buf.filled().len();
-            ready!(self.poll_stream(cx, buf))?;
-            let new = &buf.filled()[before..];
-            let is_end = new.is_empty();
-            if self.ahead.is_empty() && (is_end || !may_begin_http2(new)) {
-                self.detects_http2 = false;
-                return Poll::Ready(Ok(()));
-            }
-            self.ahead.extend_from_slice(new);
-            buf.set_filled(before);
-            if self.ahead.starts_with(HTTP2_REQUEST_LINE) {
-                self.detects_http2 = false;
-                self.watch.http2.store(true, Relaxed);
-                self.watch.wake();
-                return Poll::Pending;
-            }
-            if is_end || !may_begin_http2(&self.ahead) {
-                self.detects_http2 = false;
-                self.read_ahead(buf);
-                return Poll::Ready(Ok(()));
-            }
-        }
-    }
-
-    fn read_ahead(&mut self, buf: &mut ReadBuf<'_>) {
-        let count = self.ahead.len().min(buf.remaining());
-        buf.put_slice(&self.ahead.split_to(count));
-    }
-
-    fn poll_stream(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        match (buf.filled().len() - before, &result) {
-            (0, Poll::Ready(_)) if buf.remaining() > 0 => self.watch.closed.store(true, Relaxed),
-            (count, _) => self.watch.moved(count),
-        }
-        result
-    }
-
     fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(count)) => self.watch.moved(*count),
@@ -311,14 +258,18 @@ impl<S: ClientStream> ClientSocket<S> {
 
 impl<S: ClientStream> AsyncRead for ClientSocket<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.detects_http2 {
-            return self.poll_first_bytes(cx, buf);
+        if !self.ahead.is_empty() {
+            let count = self.ahead.len().min(buf.remaining());
+            buf.put_slice(&self.ahead.split_to(count));
+            return Poll::Ready(Ok(()));
         }
-        if self.ahead.is_empty() {
-            return self.poll_stream(cx, buf);
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        match (buf.filled().len() - before, &result) {
+            (0, Poll::Ready(_)) if buf.remaining() > 0 => self.watch.closed.store(true, Relaxed),
+            (count, _) => self.watch.moved(count),
         }
-        self.read_ahead(buf);
-        Poll::Ready(Ok(()))
+        result
     }
 }
 
@@ -352,7 +303,7 @@ impl<S: ClientStream> AsyncWrite for ClientSocket<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
         if result.is_ready() && self.watch.waiting_since.load(Relaxed) != IN_REQUEST {
-            self.watch.unflushed.store(false, Relaxed);
+            self.watch.flushed();
         }
         result
     }
@@ -371,69 +322,6 @@ impl<S: ClientStream> Drop for ClientSocket<S> {
     fn drop(&mut self) {
         if self.watch.reset.load(Relaxed) {
             self.stream.reset_on_drop();
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use futures::FutureExt;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-
-    use super::*;
-
-    impl ClientStream for DuplexStream {
-        fn reset_on_drop(&self) {}
-    }
-
-    /// What a reader gets of these parts, each of which arrives alone, and whether the client began with HTTP/2.
-    async fn read_parts(parts: &[&[u8]]) -> (Vec<u8>, bool) {
-        let (mut client, server) = duplex(1024);
-        let watch = Arc::new(SocketState::default());
-        let mut socket = ClientSocket::new(server, &watch).detecting_http2();
-        let mut read = Vec::new();
-        for part in parts {
-            client.write_all(part).await.unwrap();
-            while !watch.began_http2() && socket.read_buf(&mut read).now_or_never().is_some() {}
-        }
-        drop(client);
-        if watch.began_http2() {
-            assert_eq!(read, b"", "the reader of HTTP/1.1 gets nothing");
-            watch.woken().now_or_never().unwrap();
-        }
-        socket.read_to_end(&mut read).await.unwrap();
-        (read, watch.began_http2())
-    }
-
-    #[tokio::test]
-    async fn the_first_bytes_show_the_protocol_however_they_arrive() {
-        for (text, http2) in [
-            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", true),
-            ("PRI * HTTP/1.1\r\n\r\n", false),
-            ("PUT / HTTP/1.1\r\n\r\n", false),
-            ("GET / HTTP/1.1\r\n\r\nPRI * HTTP/2.0\r\n\r\n", false),
-            ("PRI * HTTP/2.0\r", false),
-            ("P", false),
-            ("", false),
-        ] {
-            for size in [1, 2, 3, 7, 15, 16, 17, 100] {
-                let parts: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
-                let (read, began_http2) = read_parts(&parts).await;
-                assert_eq!((String::from_utf8(read).unwrap(), began_http2), (text.to_owned(), http2), "{size}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn bytes_that_do_not_begin_http2_are_not_held_back() {
-        let (mut client, server) = duplex(1024);
-        let mut socket = ClientSocket::new(server, &Arc::default()).detecting_http2();
-        for (sent, read) in [("P", None), ("A", Some("PA")), ("P", Some("P"))] {
-            client.write_all(sent.as_bytes()).await.unwrap();
-            let mut bytes = [0; 8];
-            let count = socket.read(&mut bytes).now_or_never().map(Result::unwrap);
-            assert_eq!(count.map(|count| &bytes[..count]), read.map(str::as_bytes));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One client connection: HTTP/1.1 by hyper, with an idle timeout, ended gracefully when its listener closes.
+//! One client connection: HTTP/1.1 on the fast path and by hyper, with an idle timeout, ended gracefully when its listener
+//! closes.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -23,6 +24,9 @@ use crate::protocol::TrustedProxies;
 use crate::proxy::{Client, Proxy};
 use crate::rarely::Rarely;
 
+/// How the first bytes of HTTP/2 begin (RFC 9113, 3.4). No method of HTTP/1.1 is named PRI.
+const HTTP2_START: &[u8] = b"PRI * HTTP/2";
+
 pub(super) struct Connection {
     pub proxy: Arc<Proxy>,
     /// For the log. [`Self::origin`] is what applications see.
@@ -45,8 +49,21 @@ impl Connection {
     pub async fn serve<S: ClientStream>(self, stream: S) {
         let watch = Arc::new(SocketState::default());
         let client = self.client(Arc::clone(&watch));
-        let socket = ClientSocket::new(stream, &watch);
-        let io = TokioIo::new(if self.server_name.is_none() { socket.detecting_http2() } else { socket });
+        let mut socket = ClientSocket::new(stream, &watch);
+        let Some(unread) = self.serve_fast(&mut socket, &client).await else { return };
+        let socket = socket.reading_first(unread);
+        // Boxed, because most connections never need these, and moving a connection to its task would cost more.
+        if self.server_name.is_none() && socket.begins_with(HTTP2_START) {
+            Box::pin(self.serve_http2(socket)).await;
+        } else {
+            Box::pin(self.serve_with_library(socket, client)).await;
+        }
+    }
+
+    /// Serves HTTP/1.1 by hyper.
+    async fn serve_with_library<S: ClientStream>(self, socket: ClientSocket<S>, client: Client) {
+        let watch = Arc::clone(socket.state());
+        let io = TokioIo::new(socket);
         let limits = &self.proxy.limits;
         let context = Arc::new((Arc::clone(&self.proxy), client));
         let slot = Arc::clone(&self.slot);
@@ -57,7 +74,7 @@ impl Connection {
             let busy = Busy { _slot: slot.busy(), socket: Arc::clone(&activity) };
             activity.request_began();
             async move {
-                let response = context.0.respond(&context.1, request).await?;
+                let response = context.0.respond(&context.1, request.map(Some)).await.into_http();
                 Ok::<_, Infallible>(response.map(|body| BusyBody { body, _busy: busy }))
             }
         });
@@ -98,12 +115,6 @@ impl Connection {
                         stopping = true;
                         Pin::new(&mut connection).graceful_shutdown();
                     }
-                    Event::Http2 => {
-                        if let Some(parts) = connection.into_parts() {
-                            self.serve_http2(parts.io.into_inner()).await;
-                        }
-                        return;
-                    }
                     // Polls hyper again, so that it notices that nothing reads the client's body any more.
                     Event::BodyDropped => {}
                     Event::Close(reason) => {
@@ -138,11 +149,11 @@ impl Connection {
     }
 
     /// Waits for what happens seldom: everything except bytes and responses.
-    async fn event(&self, watch: &SocketState, stopping: bool) -> Event {
+    pub(super) async fn event(&self, watch: &SocketState, stopping: bool) -> Event {
         let limits = &self.proxy.limits;
         tokio::select! {
             () = self.stop.cancelled(), if !stopping => Event::Stop,
-            () = watch.woken() => if watch.began_http2() { Event::Http2 } else { Event::BodyDropped },
+            () = watch.woken() => Event::BodyDropped,
             () = self.cut.cancelled() => Event::Close("the ingress stops"),
             () = self.slot.evicted() => Event::Close("another connection needs its place"),
             () = watch.idle_for(limits.body_idle) => Event::Close("it was idle"),
@@ -175,12 +186,10 @@ impl Connection {
     }
 }
 
-enum Event {
+pub(super) enum Event {
     /// The listener closes.
     Stop,
     BodyDropped,
-    /// The client began with HTTP/2.
-    Http2,
     Close(&'static str),
 }
 

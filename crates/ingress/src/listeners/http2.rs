@@ -1,5 +1,6 @@
 //! HTTP/2 on one client connection, by hyper. Each stream is a request like one of HTTP/1.1.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,13 +34,14 @@ impl Connection {
             *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&client.socket));
             let has_place = slot.has_place_for_stream();
             let busy = Busy { _slot: slot.busy(), socket: Arc::clone(&client.socket) };
-            let proxy = Arc::clone(&proxy);
+            let (proxy, request) = (Arc::clone(&proxy), request.map(Some));
             async move {
                 let response = match has_place {
                     true => proxy.respond(&client, request).await,
                     false => proxy.refuse_stream(&client, request).await,
                 };
-                response.map(|response| response.map(|body| StreamBody { body: BusyBody { body, _busy: busy } }))
+                let response = response.into_http();
+                Ok::<_, Infallible>(response.map(|body| StreamBody { body: BusyBody { body, _busy: busy } }))
             }
         });
         let mut connection = http2::Builder::new(streams)

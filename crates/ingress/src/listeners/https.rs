@@ -48,7 +48,7 @@ pub(super) async fn serve(mut connection: Connection, stream: TcpStream) {
             connection.server_name = Some(name);
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 let socket = ClientSocket::new(stream, &Arc::default());
-                connection.serve_http2(socket).await;
+                Box::pin(connection.serve_http2(socket)).await;
             } else {
                 connection.serve(stream).await;
             }

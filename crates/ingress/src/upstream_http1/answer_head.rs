@@ -1,14 +1,16 @@
 //! The head of an answer (RFC 9112, 4 to 6): status, headers for the client, and how the body ends.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
 use httparse::{Header, ParserConfig, Response, Status};
 use hyper::StatusCode;
 use hyper::ext::ReasonPhrase;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use hyper::header::HeaderValue;
 
 use super::answer_body::BodyReader;
+use crate::header_lines::{HeaderLines, NoHeader, is_value};
 use crate::headers::{self, NamedHeaders};
 
 /// Bytes of a head. SECURITY.md states this number.
@@ -31,33 +33,27 @@ pub(crate) enum HeadError {
     TransferEncoding,
 }
 
+impl From<NoHeader> for HeadError {
+    fn from(NoHeader: NoHeader) -> Self {
+        HeadError::Malformed
+    }
+}
+
 /// The head of a final answer.
 #[derive(Debug)]
 pub(crate) struct AnswerHead {
     pub status: StatusCode,
     /// If it is not the usual one of the status.
     pub reason: Option<ReasonPhrase>,
-    /// What the client gets of the headers.
-    pub headers: HeaderMap,
+    /// What the client gets of the headers. They have a length only if that says nothing about the body of this answer, which
+    /// knows its length itself.
+    pub headers: HeaderLines,
     /// The instance closes the connection after this answer, and says so.
     pub says_close: bool,
     /// The connection may carry another request after this answer.
     pub keeps_connection: bool,
     /// The answer has the headers of a WebSocket.
     pub offers_websocket: bool,
-}
-
-impl AnswerHead {
-    /// The answer for the client.
-    pub fn into_response<B>(self, body: B) -> hyper::Response<B> {
-        let mut response = hyper::Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers;
-        if let Some(reason) = self.reason {
-            response.extensions_mut().insert(reason);
-        }
-        response
-    }
 }
 
 /// What stands at the start of the bytes.
@@ -160,17 +156,18 @@ fn parse_with<'b>(
     let status = response.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or(HeadError::Malformed)?;
     if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
         // Its headers go nowhere, but must be headers.
+        let mut lines = HeaderLines::default();
         for line in response.headers.iter() {
-            HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Malformed)?;
-            header_value(bytes, line.value)?;
+            lines.push(line.name.as_bytes(), &unfolded(line.value), |_, _| Ok::<_, HeadError>(false))?;
         }
         return Ok(Some((Parsed::Interim(status), length)));
     }
-    let mut collected = Collected { headers: HeaderMap::with_capacity(response.headers.len()), ..Collected::default() };
+    let mut collected = Collected::default();
+    let mut lines = HeaderLines::with_capacity(length);
     for line in response.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| HeadError::Malformed)?;
-        collected.add(name, header_value(bytes, line.value)?)?;
+        lines.push(line.name.as_bytes(), &unfolded(line.value), |name, value| collected.add(name, value, rules.is_head))?;
     }
+    lines.remove(collected.named.names());
     let is_http_10 = response.version == Some(0);
     let body = collected.body(status, is_http_10, rules)?;
     let reason = response.reason.filter(|reason| status.canonical_reason() != Some(reason));
@@ -181,31 +178,29 @@ fn parse_with<'b>(
         says_close: collected.says_close,
         keeps_connection: !collected.says_close && (!is_http_10 || collected.says_keep_alive),
         offers_websocket: collected.names_upgrade && collected.upgrade == Some(true),
-        headers: collected.into_headers(),
+        headers: lines,
     };
     Ok(Some((Parsed::Final(head, body), length)))
 }
 
-/// A value without a copy, or with folded lines joined.
-fn header_value(bytes: &Bytes, value: &[u8]) -> Result<HeaderValue, HeadError> {
-    let joined = if value.contains(&b'\n') { joined_lines(value) } else { bytes.slice_ref(value) };
-    HeaderValue::from_maybe_shared(joined).map_err(|_| HeadError::Malformed)
+/// A value, with folded lines joined.
+fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
+    if is_value(value) { Cow::Borrowed(value) } else { Cow::Owned(joined_lines(value)) }
 }
 
-fn joined_lines(value: &[u8]) -> Bytes {
+fn joined_lines(value: &[u8]) -> Vec<u8> {
     let mut lines = value.split(|byte| *byte == b'\n');
     let mut joined = lines.next().unwrap_or_default().trim_ascii_end().to_vec();
     for line in lines {
         joined.push(b' ');
         joined.extend_from_slice(line.trim_ascii());
     }
-    Bytes::from(joined)
+    joined
 }
 
-/// The headers of an answer: those for the client, and what those of the connection and of the framing say.
+/// What the headers of the connection and of the framing say.
 #[derive(Debug, Default)]
 struct Collected {
-    headers: HeaderMap,
     named: NamedHeaders,
     says_close: bool,
     says_keep_alive: bool,
@@ -217,39 +212,38 @@ struct Collected {
 }
 
 impl Collected {
-    fn add(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), HeadError> {
+    /// Returns whether the client gets this header. `name`: in lower case. `is_head`: the answer is one to HEAD.
+    fn add(&mut self, name: &[u8], value: &[u8], is_head: bool) -> Result<bool, HeadError> {
         match name {
-            CONNECTION => {
+            // The most common one.
+            b"connection" if value.eq_ignore_ascii_case(b"keep-alive") => self.says_keep_alive = true,
+            b"connection" => {
+                let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::Malformed)?;
                 self.says_close |= headers::has_token(&value, "close");
                 self.says_keep_alive |= headers::has_token(&value, "keep-alive");
                 self.names_upgrade |= headers::has_token(&value, "upgrade");
                 self.named.add(&value);
-                return Ok(());
             }
-            UPGRADE => {
+            b"upgrade" => {
                 let is_only = self.upgrade.is_none();
-                self.upgrade = Some(is_only && value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-                return Ok(());
+                self.upgrade = Some(is_only && value.eq_ignore_ascii_case(b"websocket"));
             }
-            TRANSFER_ENCODING => {
-                if self.is_chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            b"transfer-encoding" => {
+                if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(HeadError::TransferEncoding);
                 }
                 self.is_chunked = true;
-                return Ok(());
             }
-            CONTENT_LENGTH => {
-                let length = headers::length(value.as_bytes()).ok_or(HeadError::Length)?;
+            b"content-length" => {
+                let length = headers::length(value).ok_or(HeadError::Length)?;
                 if self.length.replace(length).is_some() {
                     return Err(HeadError::Length);
                 }
+                return Ok(is_head);
             }
             _ => {}
         }
-        if headers::is_for_client(&name, &value) {
-            self.headers.try_append(name, value).map_err(|_| HeadError::TooLong)?;
-        }
-        Ok(())
+        Ok(headers::is_for_client(name, value))
     }
 
     /// How the body ends (RFC 9112, 6.3). An answer with two framings may be an attack, so it is refused.
@@ -270,11 +264,6 @@ impl Collected {
             Some(length) => Ok(BodyReader::with_length(length)),
             None => Ok(BodyReader::until_close()),
         }
-    }
-
-    fn into_headers(mut self) -> HeaderMap {
-        self.named.remove_from(&mut self.headers);
-        self.headers
     }
 }
 
@@ -314,10 +303,7 @@ mod tests {
             }
             let [Parsed::Final(head, body)] = &heads[..] else { panic!("{heads:?}") };
             assert_eq!(head.reason, Some(ReasonPhrase::from_static(b"Fine")));
-            assert_eq!(
-                (&head.headers["x-a"], &head.headers["x-folded"]),
-                (&"1".parse().unwrap(), &"a b c".parse().unwrap())
-            );
+            assert_eq!(head.headers.as_bytes(), b"x-a: 1\r\nx-folded: a b c\r\n");
             assert_eq!((head.keeps_connection, body.exact_length()), (true, Some(2)));
             assert_eq!(reader.into_rest(), "ok");
         }
@@ -342,8 +328,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nConnection: X-Mine, close\r\nX-Mine: 1\r\nKeep-Alive: timeout=5\r\nTransfer-Encoding: chunked\r\n\
              X-Boatyard-Error: fake\r\nX-Kept: k\r\nSet-Cookie: a=1\r\nSet-Cookie: boatyard_session_a=s\r\n\r\n",
         );
-        assert_eq!((head.headers.len(), &head.headers["x-kept"]), (2, &"k".parse().unwrap()));
-        assert_eq!(head.headers["set-cookie"], "a=1");
+        assert_eq!(head.headers.as_bytes(), b"x-kept: k\r\nset-cookie: a=1\r\n");
         assert!(head.says_close && !head.keeps_connection && !head.offers_websocket);
     }
 
@@ -409,7 +394,8 @@ mod tests {
         for (status, is_head) in [("200 OK", true), ("204 No Content", false), ("304 Not Modified", false)] {
             let text = format!("HTTP/1.1 {status}\r\nContent-Length: 5\r\n\r\n");
             let Some(Parsed::Final(head, body)) = read(&text, is_head).unwrap() else { panic!("{text}") };
-            assert_eq!((body.is_end(), &head.headers["content-length"]), (true, &"5".parse().unwrap()));
+            assert!(body.is_end());
+            assert_eq!(head.headers.as_bytes(), if is_head { &b"content-length: 5\r\n"[..] } else { b"" });
         }
     }
 }

@@ -46,8 +46,8 @@ impl Connection {
     }
 }
 
-/// Reads what has arrived. Empty: the instance has closed its side.
-pub(super) fn poll_read(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
+/// Reads what has arrived, from an instance or from a client. Empty: it has closed its side.
+pub(crate) fn poll_read(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
     SCRATCH.with_borrow_mut(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
         ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use futures::executor::block_on;
 use futures::future::join;
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Body;
 use hyper::client::conn::http1;
 use hyper::header::{HeaderMap, HeaderValue};
 use hyper::rt::{Read, ReadBufCursor, Write};
@@ -30,6 +31,8 @@ const MOST_LINES: usize = 512;
 struct Understood {
     /// `None`: no head could be read.
     head: Option<(u16, HeaderMap)>,
+    /// The length of the body, if the head says so.
+    length: Option<u64>,
     body: Vec<u8>,
     trailers: Option<HeaderMap>,
     /// The body has ended in order.
@@ -46,7 +49,8 @@ fn by_ingress(pieces: &[&[u8]], is_head: bool) -> Understood {
         match head.next(rules) {
             Ok(Some(Parsed::Interim(_))) => {}
             Ok(Some(Parsed::Final(head, body))) => {
-                understood.head = Some((head.status.as_u16(), head.headers));
+                understood.head = Some((head.status.as_u16(), head.headers.to_map()));
+                understood.length = body.exact_length();
                 break body;
             }
             Ok(None) => match pieces.next() {
@@ -101,8 +105,13 @@ fn by_hyper(pieces: &[&[u8]], is_head: bool) -> Understood {
             let method = if is_head { Method::HEAD } else { Method::GET };
             let request = Request::builder().method(method).uri("/").body(Empty::<Bytes>::new()).unwrap();
             let Ok(response) = sender.send_request(request).await else { return };
-            let (parts, mut body) = response.into_parts();
+            let (mut parts, mut body) = response.into_parts();
+            if !is_head {
+                // The ingress keeps the length beside the headers.
+                parts.headers.remove("content-length");
+            }
             understood.head = Some((parts.status.as_u16(), parts.headers));
+            understood.length = body.size_hint().exact();
             loop {
                 match body.frame().await {
                     Some(Ok(frame)) => match frame.into_data() {
@@ -211,6 +220,7 @@ fn compare(answer: &[u8], cuts: &[usize], is_head: bool) -> Result<(), TestCaseE
         (Some((status, headers)), Some((hypers_status, hypers_headers))) => {
             prop_assert_eq!(status, hypers_status, "{}", said());
             prop_assert_eq!(headers, &for_client(hypers_headers), "{}", said());
+            prop_assert_eq!(ours.length, hypers.length, "{}", said());
             if ours.complete {
                 prop_assert!(hypers.complete, "{}", said());
                 prop_assert_eq!(&ours.body, &hypers.body, "{}", said());

@@ -14,7 +14,8 @@ use super::answer_body::{BodyReader, Truncated};
 use super::answer_head::{AnswerHead, HeadError, HeadReader, HeadRules, Parsed};
 use super::chunks::{Chunk, ChunkError};
 use super::connection::{Connection, UpgradedConnection, poll_read};
-use super::request::{Upload, UploadStop};
+use super::request::Upload;
+use crate::message_writer::WriteStop;
 use crate::upload::Exchange;
 use crate::upstream_stream::UpstreamStream;
 
@@ -88,10 +89,10 @@ impl Sending<'_> {
     ) -> Poll<Result<(AnswerHead, BodyReader), SendErrorCause>> {
         if !self.exchange.stopped_reading() {
             match upload.poll(cx, &mut self.stream, &mut self.wrote) {
-                Poll::Ready(Err(UploadStop::Body)) => return Poll::Ready(Err(SendErrorCause::RequestBody)),
+                Poll::Ready(Err(WriteStop::Body)) => return Poll::Ready(Err(SendErrorCause::RequestBody)),
                 // The instance may have answered (413, 401, 429) before it closed the connection. Linux keeps received
                 // bytes readable after a reset, and every read ends once the connection is gone.
-                Poll::Ready(Err(UploadStop::Connection)) => self.exchange.stop_reading(),
+                Poll::Ready(Err(WriteStop::Connection)) => self.exchange.stop_reading(),
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
@@ -250,13 +251,13 @@ async fn finish_upload(
     };
     let result = tokio::select! {
         result = writing => result,
-        () = closing => Err(UploadStop::Connection),
+        () = closing => Err(WriteStop::Connection),
     };
     match result {
         Ok(()) => {}
-        Err(UploadStop::Connection) => exchange.stop_reading(),
+        Err(WriteStop::Connection) => exchange.stop_reading(),
         // Ends the connection for the instance, which must not wait for the rest. If that fails it has ended already.
-        Err(UploadStop::Body) => drop(stream.shutdown().await),
+        Err(WriteStop::Body) => drop(stream.shutdown().await),
     }
 }
 

@@ -1,47 +1,20 @@
 //! A request on its way to an instance: its head as bytes, and its body with the framing that the head announces.
 
-use std::fmt::Write as _;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
 use hyper::Method;
-use hyper::body::{Body, Frame};
 use hyper::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HOST, HeaderMap,
     HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
 };
 use tokio::io::AsyncWrite;
 
-use crate::headers::{self, NoLength, Origin};
+use crate::headers::{self, Origin};
+use crate::message_writer::{BodyFraming, MessageWriter, WriteStop, write_header};
 use crate::upload::RequestBody;
 
 /// Bytes of a usual head.
 const HEAD_CAPACITY: usize = 1024;
-
-/// How a request's body is framed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyFraming {
-    /// There is no body.
-    None,
-    /// How many bytes are still to come.
-    Length(u64),
-    Chunked,
-}
-
-impl BodyFraming {
-    /// Errors: the length is no number, or there are several.
-    pub fn of(headers: &HeaderMap, body: &impl Body) -> Result<Self, NoLength> {
-        let length = headers::content_length(headers)?;
-        Ok(match length {
-            _ if body.is_end_stream() => BodyFraming::None,
-            _ if headers.contains_key(TRANSFER_ENCODING) => BodyFraming::Chunked,
-            Some(length) => BodyFraming::Length(length),
-            None => BodyFraming::None,
-        })
-    }
-}
 
 /// Everything that the head of a request is made of.
 pub(crate) struct RequestHead<'a> {
@@ -87,46 +60,13 @@ impl RequestHead<'_> {
     }
 }
 
-fn write_header(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    out.extend_from_slice(name.as_str().as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Why an upload ended early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum UploadStop {
-    /// The body of the client ended early or was malformed, or is not wanted any more.
-    Body,
-    /// The instance accepts no more bytes. What it has sent can still be read.
-    Connection,
-}
 
 /// A request that is being written. Until its first byte is written it can be written to another connection.
 #[derive(Debug)]
 pub(crate) struct Upload {
     pub body: RequestBody,
-    framing: BodyFraming,
     has_body: bool,
-    /// The trailers that the head announced. Others are dropped.
-    announced: Vec<HeaderName>,
-    unwritten: Unwritten,
-    /// The body has been taken in as a whole.
-    ended: bool,
-}
-
-/// Bytes in the order in which they are written.
-#[derive(Debug, Default)]
-struct Unwritten {
-    /// The head, and the line before a chunk.
-    lead: Vec<u8>,
-    /// How much of `lead` is the head.
-    head: usize,
-    /// How much of `lead` was written.
-    written: usize,
-    data: Bytes,
-    end: &'static [u8],
+    writer: MessageWriter,
 }
 
 impl Upload {
@@ -135,8 +75,7 @@ impl Upload {
             BodyFraming::Chunked => announced_trailers(headers),
             BodyFraming::None | BodyFraming::Length(_) => Vec::new(),
         };
-        let has_body = framing != BodyFraming::None;
-        Upload { body, framing, has_body, announced, unwritten: Unwritten::default(), ended: !has_body }
+        Upload { body, has_body: framing != BodyFraming::None, writer: MessageWriter::new(framing, announced) }
     }
 
     /// Whether the request has a body.
@@ -147,19 +86,12 @@ impl Upload {
     /// Puts a head before the body, in place of the one before. If the request has a body, the caller must not have written
     /// any byte of it yet.
     pub fn begin(&mut self, head: &RequestHead<'_>) {
-        let (head, unwritten) = (head.to_bytes(), &mut self.unwritten);
-        let length = head.len();
-        if unwritten.lead.is_empty() {
-            unwritten.lead = head;
-        } else {
-            unwritten.lead.splice(..unwritten.head, head);
-        }
-        (unwritten.head, unwritten.written) = (length, 0);
+        self.writer.begin(head.to_bytes());
     }
 
     /// Whether everything was written.
     pub fn is_done(&self) -> bool {
-        self.ended && self.unwritten.is_empty()
+        self.writer.is_done()
     }
 
     /// Writes until everything is written. `written`: increased by the number of bytes.
@@ -168,115 +100,8 @@ impl Upload {
         cx: &mut Context<'_>,
         stream: &mut (impl AsyncWrite + Unpin),
         written: &mut u64,
-    ) -> Poll<Result<(), UploadStop>> {
-        loop {
-            if !self.ended && self.unwritten.has_room() {
-                match Pin::new(&mut self.body).poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => self.take(frame)?,
-                    Poll::Ready(Some(Err(_))) => return Poll::Ready(Err(UploadStop::Body)),
-                    Poll::Ready(None) => self.end(None)?,
-                    Poll::Pending if self.unwritten.is_empty() => return Poll::Pending,
-                    Poll::Pending => {}
-                }
-            }
-            if self.unwritten.is_empty() {
-                if self.ended {
-                    return Poll::Ready(Ok(()));
-                }
-                continue;
-            }
-            match ready!(self.unwritten.poll_write(cx, stream)) {
-                Ok(0) | Err(_) => return Poll::Ready(Err(UploadStop::Connection)),
-                Ok(count) => *written += count as u64,
-            }
-        }
-    }
-
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<(), UploadStop> {
-        let data = match frame.into_data() {
-            Ok(data) => data,
-            Err(frame) => return self.end(frame.into_trailers().ok()),
-        };
-        match &mut self.framing {
-            BodyFraming::None => return Err(UploadStop::Body),
-            BodyFraming::Length(left) => {
-                *left = left.checked_sub(data.len() as u64).ok_or(UploadStop::Body)?;
-            }
-            // A chunk without data would end the body.
-            BodyFraming::Chunked if data.is_empty() => return Ok(()),
-            BodyFraming::Chunked => {
-                self.unwritten.line(format_args!("{:x}\r\n", data.len()));
-                self.unwritten.end = b"\r\n";
-            }
-        }
-        self.unwritten.data = data;
-        if self.framing == BodyFraming::Length(0) {
-            return self.end(None);
-        }
-        Ok(())
-    }
-
-    /// The body has ended.
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Result<(), UploadStop> {
-        self.ended = true;
-        match self.framing {
-            BodyFraming::None | BodyFraming::Length(0) => return Ok(()),
-            BodyFraming::Length(_) => return Err(UploadStop::Body),
-            BodyFraming::Chunked => {}
-        }
-        self.unwritten.line(format_args!("0\r\n"));
-        for (name, value) in trailers.iter().flatten() {
-            if self.announced.contains(name) {
-                write_header(&mut self.unwritten.lead, name, value);
-            }
-        }
-        self.unwritten.line(format_args!("\r\n"));
-        Ok(())
-    }
-}
-
-impl Unwritten {
-    /// Whether another frame of the body may be added.
-    fn has_room(&self) -> bool {
-        self.data.is_empty() && self.end.is_empty()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.lead.is_empty() && self.has_room()
-    }
-
-    fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        // Only the chunked coding writes lines, and the text is ASCII.
-        let mut line = String::new();
-        if line.write_fmt(text).is_ok() {
-            self.lead.extend_from_slice(line.as_bytes());
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut (impl AsyncWrite + Unpin)) -> Poll<io::Result<usize>> {
-        let lead = &self.lead[self.written..];
-        let result = if self.has_room() {
-            Pin::new(stream).poll_write(cx, lead)
-        } else {
-            let parts = [IoSlice::new(lead), IoSlice::new(&self.data), IoSlice::new(self.end)];
-            Pin::new(stream).poll_write_vectored(cx, &parts)
-        };
-        let count = ready!(result)?;
-        self.advance(count);
-        Poll::Ready(Ok(count))
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        let of_lead = count.min(self.lead.len() - self.written);
-        self.written += of_lead;
-        count -= of_lead;
-        if self.written == self.lead.len() {
-            self.lead.clear();
-            (self.written, self.head) = (0, 0);
-        }
-        let of_data = count.min(self.data.len());
-        self.data.advance(of_data);
-        self.end = &self.end[count - of_data..];
+    ) -> Poll<Result<(), WriteStop>> {
+        self.writer.poll(cx, &mut self.body, stream, written)
     }
 }
 
@@ -349,21 +174,5 @@ mod tests {
         let text = head(&[("content-length", "3")], BodyFraming::Length(3), true);
         assert!(text.contains("content-length: 3\r\n") && !text.contains("transfer-encoding"), "{text}");
         assert!(text.ends_with("connection: upgrade\r\nupgrade: websocket\r\n\r\n"), "{text}");
-    }
-
-    #[test]
-    fn bytes_are_written_in_order_however_few_are_accepted() {
-        for step in 1..20 {
-            let mut unwritten = Unwritten { data: Bytes::from("data"), end: b"\r\n", ..Unwritten::default() };
-            unwritten.lead = b"lead".to_vec();
-            let mut out = Vec::new();
-            while !unwritten.is_empty() {
-                let all = [&unwritten.lead[unwritten.written..], &unwritten.data[..], unwritten.end].concat();
-                let count = step.min(all.len());
-                out.extend_from_slice(&all[..count]);
-                unwritten.advance(count);
-            }
-            assert_eq!(out, b"leaddata\r\n", "{step}");
-        }
     }
 }
