@@ -373,7 +373,9 @@ impl Received {
             record.app_error();
         }
         let given = std::mem::take(response.headers_mut());
-        for (name, value) in given.iter().filter(|(name, value)| headers::is_for_client(name.as_str().as_bytes(), value.as_bytes())) {
+        for (name, value) in
+            given.iter().filter(|(name, value)| headers::is_for_client(name.as_str().as_bytes(), value.as_bytes()))
+        {
             response.headers_mut().append(name, value.clone());
         }
         if closes_early && admitted.exchange.is_uploading() {

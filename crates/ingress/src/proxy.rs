@@ -47,9 +47,7 @@ use crate::routing_state::RoutingState;
 use crate::table::Table;
 use crate::tunnel::Tunnels;
 use crate::upload::{Exchange, RequestBody};
-use crate::upstream_http1::{
-    self, Answer, Connection, HeadRules, RequestHead, SendError, SendErrorCause, Upload,
-};
+use crate::upstream_http1::{self, Answer, Connection, HeadRules, RequestHead, SendError, SendErrorCause, Upload};
 
 /// State shared by all requests; one per process.
 #[derive(Debug)]
@@ -119,11 +117,7 @@ impl Proxy {
     }
 
     /// Never fails: every error becomes a response.
-    pub async fn respond(
-        &self,
-        client: &Client,
-        request: ClientRequest,
-    ) -> ClientResponse<LoggedBody<ResponseBody>> {
+    pub async fn respond(&self, client: &Client, request: ClientRequest) -> ClientResponse<LoggedBody<ResponseBody>> {
         self.respond_unless(None, client, request).await
     }
 
@@ -455,8 +449,7 @@ impl Proxy {
         // HTTP/1.0 without a length ends a body by closing the connection. Only a reset shows that it was cut off.
         let reset_when_cut = (version == Version::HTTP_10).then(|| Arc::clone(&client.socket));
         let exchange = Arc::clone(exchange);
-        let guard =
-            ExchangeGuard { exchange, record, limits: Arc::clone(&self.limits), reset_when_cut };
+        let guard = ExchangeGuard { exchange, record, limits: Arc::clone(&self.limits), reset_when_cut };
         let mut response = ClientResponse::new(head, ResponseBody::proxied(body, guard));
         if says_close {
             response.head.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -44,6 +44,13 @@ impl Index {
     }
 }
 
+impl FileHash {
+    /// The first half of the digits, which still tells all files apart.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..16])
+    }
+}
+
 impl fmt::Display for FileHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))

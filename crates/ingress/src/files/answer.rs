@@ -14,9 +14,10 @@ use hyper::{Method, Response, StatusCode};
 use site_files::{Entry, StoredSite};
 
 use super::contents::Site;
-use super::file_body::FileBody;
+use super::file_body::{Content, FileBody, read_cached};
 use super::lookup::{FoundFile, Lookup};
 use super::negotiation::{Answer, Validators, answer, date_text, encodings};
+use super::small_files;
 use crate::access_log::AccessLogEntry;
 use crate::body::ResponseBody;
 use crate::cors::CorsRequest;
@@ -156,8 +157,7 @@ async fn file(
         Some((name, (*entry)?))
     });
     let entry = encoded.map_or(found.entry, |(_, entry)| entry);
-    let validators =
-        Validators { etag: format!("\"{:.32}\"", entry.sha256.to_string()), modified: found.site.index.stored_at };
+    let validators = Validators { etag: format!("\"{}\"", entry.sha256.short()), modified: found.site.index.stored_at };
     let text = |text: String| HeaderValue::try_from(text).expect("digits, letters and punctuation are header text");
 
     let answer = if missing { Answer::Whole } else { answer(request.headers(), &validators, entry.size) };
@@ -209,10 +209,10 @@ async fn file(
         record.finish();
         return Ok(response);
     }
-    match open(found.site, entry).await {
-        Ok(file) => {
+    match content(found.site, entry).await {
+        Ok(content) => {
             record.response_started(status);
-            *response.body_mut() = ResponseBody::File(FileBody::new(file, range, record));
+            *response.body_mut() = ResponseBody::File(FileBody::new(content, range, record));
             Ok(response)
         }
         Err(error) => {
@@ -221,6 +221,23 @@ async fn file(
             Err(refused(&record, ProxyError::FilesUnreadable { component }))
         }
     }
+}
+
+/// The content in memory if the file is small, else the open file.
+async fn content(site: Arc<StoredSite>, entry: Entry) -> io::Result<Content> {
+    if let Some(kept) = small_files::get(&entry.sha256) {
+        return Ok(Content::Memory(kept));
+    }
+    let file = open(site, entry).await?;
+    // A file that is not in the page cache is read when its bytes are sent, and kept by a later request.
+    if let (true, Ok(size)) = (entry.size <= small_files::LONGEST, usize::try_from(entry.size))
+        && let Some(Ok(read)) = read_cached(&file, 0, size)
+        && read.len() == size
+    {
+        small_files::keep(entry.sha256, read.clone());
+        return Ok(Content::Memory(read));
+    }
+    Ok(Content::Disk(Arc::new(file)))
 }
 
 /// Opens the file on this thread if that needs no disk.

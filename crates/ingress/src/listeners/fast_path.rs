@@ -28,14 +28,12 @@ use crate::upstream_http1::poll_read;
 mod request_head;
 mod response_head;
 
-use request_head::{FastRequest, Parsed};
+use request_head::{FastRequest, OtherRequest};
 
 /// How an exchange ended.
 enum Exchanged {
     /// The response was written. `closes`: it was the last one.
-    Complete {
-        closes: bool,
-    },
+    Complete { closes: bool },
     /// The connection cannot be used any more.
     Broken,
 }
@@ -77,9 +75,9 @@ impl Connection {
         loop {
             let (request, keeps_connection) = loop {
                 match request_head::take(&mut unread, limits.head_bytes) {
-                    Parsed::Request(FastRequest { request, keeps_connection }) => break (request, keeps_connection),
-                    Parsed::Other => return Some(unread),
-                    Parsed::Partial => {}
+                    Ok(Some(FastRequest { request, keeps_connection })) => break (request, keeps_connection),
+                    Ok(None) => {}
+                    Err(OtherRequest) => return Some(unread),
                 }
                 if stopping && unread.is_empty() {
                     shut_down(socket).await;

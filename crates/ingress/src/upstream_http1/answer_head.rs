@@ -165,7 +165,9 @@ fn parse_with<'b>(
     let mut collected = Collected::default();
     let mut lines = HeaderLines::with_capacity(length);
     for line in response.headers.iter() {
-        lines.push(line.name.as_bytes(), &unfolded(line.value), |name, value| collected.add(name, value, rules.is_head))?;
+        lines.push(line.name.as_bytes(), &unfolded(line.value), |name, value| {
+            collected.add(name, value, rules.is_head)
+        })?;
     }
     lines.remove(collected.named.names());
     let is_http_10 = response.version == Some(0);

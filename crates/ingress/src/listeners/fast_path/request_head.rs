@@ -13,15 +13,9 @@ use crate::proxy::ClientRequest;
 /// Header lines. A request with more is rare.
 const MOST_LINES: usize = 64;
 
-/// What stands at the start of the bytes of a connection.
-#[derive(Debug)]
-pub(super) enum Parsed {
-    Request(FastRequest),
-    /// More bytes are needed.
-    Partial,
-    /// The HTTP library has to read this.
-    Other,
-}
+/// The HTTP library has to read what stands at the start of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OtherRequest;
 
 /// A request without a body.
 #[derive(Debug)]
@@ -31,24 +25,23 @@ pub(super) struct FastRequest {
     pub keeps_connection: bool,
 }
 
-/// Takes a request off the bytes of a connection. Leaves everything else there. `most_bytes`: of a head.
-pub(super) fn take(unread: &mut Bytes, most_bytes: usize) -> Parsed {
+/// Takes a request off the bytes of a connection. Leaves everything else there. `None`: more bytes are needed. `most_bytes`: of a
+/// head.
+pub(super) fn take(unread: &mut Bytes, most_bytes: usize) -> Result<Option<FastRequest>, OtherRequest> {
     if unread.is_empty() {
-        return Parsed::Partial;
+        return Ok(None);
     }
     let mut lines = [const { MaybeUninit::uninit() }; MOST_LINES];
     let mut head = httparse::Request::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut head, unread, &mut lines);
     match parsed {
-        Ok(httparse::Status::Complete(length)) if length <= most_bytes => match request(unread, &head) {
-            Some(request) => {
-                unread.advance(length);
-                Parsed::Request(request)
-            }
-            None => Parsed::Other,
-        },
-        Ok(httparse::Status::Partial) if unread.len() < most_bytes => Parsed::Partial,
-        Ok(_) | Err(_) => Parsed::Other,
+        Ok(httparse::Status::Complete(length)) if length <= most_bytes => {
+            let request = request(unread, &head).ok_or(OtherRequest)?;
+            unread.advance(length);
+            Ok(Some(request))
+        }
+        Ok(httparse::Status::Partial) if unread.len() < most_bytes => Ok(None),
+        Ok(_) | Err(_) => Err(OtherRequest),
     }
 }
 
