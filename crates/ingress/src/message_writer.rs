@@ -138,7 +138,7 @@ impl MessageWriter {
             // A chunk without data would end the body.
             BodyFraming::Chunked if data.is_empty() => return Ok(()),
             BodyFraming::Chunked => {
-                self.unwritten.line(format_args!("{:x}\r\n", data.len()));
+                self.unwritten.line(format_args!("{:X}\r\n", data.len()));
                 self.unwritten.end = b"\r\n";
             }
         }

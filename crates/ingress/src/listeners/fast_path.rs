@@ -25,6 +25,8 @@ use crate::proxy::Client;
 use crate::rarely::Rarely;
 use crate::upstream_http1::poll_read;
 
+#[cfg(test)]
+mod differential;
 mod request_head;
 mod response_head;
 

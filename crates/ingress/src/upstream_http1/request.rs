@@ -60,7 +60,6 @@ impl RequestHead<'_> {
     }
 }
 
-
 /// A request that is being written. Until its first byte is written it can be written to another connection.
 #[derive(Debug)]
 pub(crate) struct Upload {

@@ -30,9 +30,9 @@ pub(super) struct ResponseHead {
 pub(super) fn encode(response: &ClientResponse<impl Body>, method: &Method, keeps_connection: bool) -> ResponseHead {
     let ClientResponse { lines, head } = response;
     let (status, body) = (head.status(), head.body());
-    let may_have_body = *method != Method::HEAD && may_have_body(status);
+    let has_no_body = *method == Method::HEAD || !may_have_body(status);
     let framing = match (body.is_end_stream(), body.size_hint().exact()) {
-        _ if !may_have_body => BodyFraming::None,
+        _ if has_no_body => BodyFraming::None,
         (true, _) => BodyFraming::Length(0),
         (false, Some(length)) => BodyFraming::Length(length),
         (false, None) => BodyFraming::Chunked,
@@ -52,6 +52,15 @@ pub(super) fn encode(response: &ClientResponse<impl Body>, method: &Method, keep
     bytes.extend_from_slice(lines.as_bytes());
     let says_close = write_headers(&mut bytes, head.headers(), *method == Method::HEAD);
     match framing {
+        // The length that the body of a GET would have.
+        BodyFraming::None if *method == Method::HEAD && may_have_body(status) => {
+            let length = body.size_hint().exact().filter(|_| !body.is_end_stream());
+            if let Some(length) = length
+                && !head.headers().contains_key(CONTENT_LENGTH)
+            {
+                let _ = write!(bytes, "content-length: {length}\r\n");
+            }
+        }
         BodyFraming::None => {}
         BodyFraming::Length(length) => {
             // Writing to a vector does not fail.
