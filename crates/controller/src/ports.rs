@@ -15,7 +15,7 @@ use store::records::{Instance, Revision};
 
 use crate::supervise::lock;
 
-/// Below the ports that Linux (from 32768) and macOS (from 49152) give to outgoing connections.
+/// Below the ports that Linux gives to outgoing connections (from 32768).
 const PORTS: Range<u16> = 20_000..30_000;
 
 /// The ports of all instances of this installation.
