@@ -462,6 +462,11 @@ impl Installation {
         std::fs::read_to_string(self.serve_log()).unwrap_or_default().lines().filter(|it| it.contains(text)).count()
     }
 
+    /// Whether `serve` reaches instances at their addresses, and not at published ports. It said so when it started.
+    pub fn reaches_directly(&self) -> bool {
+        self.count_in_log("  reach    direct: ") > 0
+    }
+
     /// The log of `serve` so far, for messages of failed tests.
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.serve_log()).unwrap_or_default();
@@ -496,7 +501,7 @@ impl Drop for Installation {
 }
 
 /// How tests reach instances, from the environment. `None`: as `serve` finds out.
-pub fn reach() -> Option<String> {
+fn reach() -> Option<String> {
     std::env::var("BOATYARD_TEST_REACH").ok().filter(|it| !it.is_empty())
 }
 

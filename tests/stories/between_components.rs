@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use boatyard_tests::http;
-use boatyard_tests::installation::{ENDS_WITHIN, Installation, reach};
+use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use futures::future::join_all;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,6 +176,15 @@ async fn more_calls(at: &Installation, more: u64) {
     }
 }
 
+/// Whether calls pass the ingress. Says that the test is skipped if not.
+fn containers_reach_the_ingress(at: &Installation) -> bool {
+    let direct = at.reaches_directly();
+    if !direct {
+        eprintln!("skipped: with published ports, containers do not reach the ingress");
+    }
+    direct
+}
+
 /// Restarts `api` under calls of `web`. Returns how many calls were made meanwhile, and which failed.
 async fn restarts(at: &Installation, app: &str, times: usize) -> (u64, Vec<Value>) {
     // The first ones failed, because `api` started after `web`.
@@ -191,12 +200,20 @@ async fn restarts(at: &Installation, app: &str, times: usize) -> (u64, Vec<Value
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn components_call_each_other_however_this_host_reaches_instances() {
+    let at = installation().await;
+    let created = at.create(&spec().replace("True", "False")).await.unwrap();
+    assert_eq!(ask(&at, "shop", "/ask?name=api&port=8080").await, "200 api");
+    let is_noted = created.to_string().contains("components call services directly");
+    assert_eq!(is_noted, !at.reaches_directly(), "{created:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_between_components_are_not_lost_while_the_called_service_restarts() {
-    if reach().is_some_and(|it| it != "direct") {
-        eprintln!("skipped: with published ports, calls do not pass the ingress");
+    let at = installation().await;
+    if !containers_reach_the_ingress(&at) {
         return;
     }
-    let at = installation().await;
     let created = at.create(&spec()).await.unwrap();
     let app = app_id(&at, "shop").await;
     assert!(!created.to_string().contains("directly"), "no note says that calls go past the ingress: {created:#}");
@@ -208,11 +225,10 @@ async fn calls_between_components_are_not_lost_while_the_called_service_restarts
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_speaks_http2_is_called_by_way_of_the_ingress_in_both_protocols() {
-    if reach().is_some_and(|it| it != "direct") {
-        eprintln!("skipped: with published ports, calls do not pass the ingress");
+    let at = installation().await;
+    if !containers_reach_the_ingress(&at) {
         return;
     }
-    let at = installation().await;
     let spec = format!(
         "
 name: shop
@@ -235,11 +251,10 @@ ingress: {{rules: [{{match: {{path: {{prefix: /}}}}, component: {{name: web}}}}]
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_containers_of_the_app_may_call_its_services() {
-    if reach().is_some_and(|it| it != "direct") {
-        eprintln!("skipped: with published ports, calls do not pass the ingress");
+    let at = installation().await;
+    if !containers_reach_the_ingress(&at) {
         return;
     }
-    let at = installation().await;
     at.create(&spec().replace("True", "False")).await.unwrap();
     let spy = format!("name: spy\nservices:\n{}", service("web", &caller(false), 1));
     at.create(&spy).await.unwrap();
@@ -262,11 +277,10 @@ async fn only_containers_of_the_app_may_call_its_services() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_restarts_passes_the_requests_of_its_clients_on() {
-    if reach().is_some_and(|it| it != "direct") {
-        eprintln!("skipped: with published ports, calls do not pass the ingress");
+    let at = installation().await;
+    if !containers_reach_the_ingress(&at) {
         return;
     }
-    let at = installation().await;
     at.create(&spec().replace("True", "False")).await.unwrap();
     let app = app_id(&at, "shop").await;
     let deployment = at.restart(&app, &["web"]).await.unwrap();
@@ -286,11 +300,10 @@ async fn a_service_that_restarts_passes_the_requests_of_its_clients_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_reaches_its_own_public_address() {
-    if reach().is_some_and(|it| it != "direct") {
-        eprintln!("skipped: with published ports, containers do not reach the ingress");
+    let at = installation().await;
+    if !containers_reach_the_ingress(&at) {
         return;
     }
-    let at = installation().await;
     at.create(&format!("name: shop\nservices:\n{}", service("web", &caller(false), 1))).await.unwrap();
     let spy = format!("name: spy\nservices:\n{}", service("web", &caller(false), 1));
     at.create(&spy).await.unwrap();
