@@ -28,6 +28,12 @@ pub fn connect() -> Result<Docker> {
     Docker::connect_with_unix_defaults().context("no engine answers; run scripts/engine first")
 }
 
+/// Whether the engine runs without root, in a network namespace of its own.
+pub async fn is_rootless() -> Result<bool> {
+    let options = connect()?.info().await?.security_options.unwrap_or_default();
+    Ok(options.iter().any(|it| it.split(',').any(|field| field == "name=rootless")))
+}
+
 /// Names of an installation's containers, whatever their state.
 pub async fn containers_of(installation: &str) -> Result<Vec<String>> {
     let filters = HashMap::from([("label", vec![format!("{LABEL}={installation}")])]);

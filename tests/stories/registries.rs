@@ -56,7 +56,8 @@ fn digest(deployment: &Value) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_private_image_is_pulled_with_the_login_of_its_registry_and_its_digest_is_kept() {
-    let (at, registry) = (installation().await, Registry::start().await.unwrap());
+    let Some(registry) = Registry::start().await.unwrap() else { return };
+    let at = installation().await;
     let host = registry.host();
     let first = registry.push("1", "stable").await.unwrap();
 
@@ -106,7 +107,8 @@ async fn a_private_image_is_pulled_with_the_login_of_its_registry_and_its_digest
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_its_registry_an_app_goes_on_with_the_image_on_the_host() {
-    let (at, mut registry) = (installation().await, Registry::start().await.unwrap());
+    let Some(mut registry) = Registry::start().await.unwrap() else { return };
+    let at = installation().await;
     registry.push("1", "stable").await.unwrap();
     let login = format!("tag: stable, registry_credentials: '{USERNAME}:{PASSWORD}'");
     at.create(&spec(&registry, "shop", &login)).await.unwrap();
@@ -135,7 +137,8 @@ async fn without_its_registry_an_app_goes_on_with_the_image_on_the_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_pulls_its_base_image_with_the_login_of_the_registry() {
-    let (at, registry) = (installation().await, Registry::start().await.unwrap());
+    let Some(registry) = Registry::start().await.unwrap() else { return };
+    let at = installation().await;
     registry.push("base", "base").await.unwrap();
     let repo = Repo::init(at.sources().join("shop")).unwrap();
     let host = registry.host();
