@@ -5,11 +5,24 @@ use bollard::Docker;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
     EndpointIpamConfig, EndpointSettings, ExecConfig, NetworkConnectRequest, NetworkDisconnectRequest,
+    SystemInfoCgroupDriverEnum,
 };
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, RenameContainerOptionsBuilder};
 use futures::TryStreamExt;
 
 use crate::engine::connect;
+
+/// Prints the command line of every process but its own, and the name of one that has ended and was not waited for.
+const PROCESSES: &str = r#"
+import os
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        line = open(f"/proc/{pid}/cmdline").read().replace("\0", " ").strip()
+        if int(pid) != os.getpid():
+            print(line or open(f"/proc/{pid}/comm").read().strip())
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+"#;
 
 /// One container, by id, so that it is found after a rename.
 pub struct ByHand {
@@ -32,8 +45,15 @@ impl ByHand {
         Ok(self.docker.kill_container(&self.id, None::<KillContainerOptions>).await?)
     }
 
-    pub async fn pause(&self) -> Result<()> {
-        Ok(self.docker.pause_container(&self.id).await?)
+    /// Freezes its processes. Says so and returns `false` on an engine without cgroups, which cannot do that.
+    pub async fn pause(&self) -> Result<bool> {
+        let driver = self.docker.info().await?.cgroup_driver;
+        if driver.is_some_and(|it| it == SystemInfoCgroupDriverEnum::NONE) {
+            eprintln!("skipped: an engine without cgroups cannot pause a container");
+            return Ok(false);
+        }
+        self.docker.pause_container(&self.id).await?;
+        Ok(true)
     }
 
     /// Disconnects it from all its networks.
@@ -74,10 +94,22 @@ impl ByHand {
     /// Runs a statement in one of Boatyard's PostgreSQL containers, through the container's local socket.
     pub async fn sql(&self, statement: &str) -> Result<String> {
         let shell = r#"exec psql -At -U "$POSTGRES_USER" "$POSTGRES_DB" -c "$0""#;
+        Ok(self.output(&["/bin/sh", "-c", shell, statement]).await?.trim().to_owned())
+    }
+
+    /// The command lines of the processes in a container that has Python. `docker top` does not work on an engine without
+    /// cgroups.
+    pub async fn processes(&self) -> Result<Vec<String>> {
+        let listed = self.output(&["python3", "-c", PROCESSES]).await?;
+        Ok(listed.lines().map(str::to_owned).collect())
+    }
+
+    /// Runs a command in the container, and returns its output. Errors: it failed.
+    async fn output(&self, command: &[&str]) -> Result<String> {
         let config = ExecConfig {
             attach_stdout: Some(true),
             attach_stderr: Some(true),
-            cmd: Some(["/bin/sh", "-c", shell, statement].map(str::to_owned).into()),
+            cmd: Some(command.iter().map(|it| (*it).to_owned()).collect()),
             ..ExecConfig::default()
         };
         let exec = self.docker.create_exec(&self.id, config).await?.id;
@@ -86,7 +118,7 @@ impl ByHand {
         let said: Vec<_> = output.try_collect().await?;
         let said: String = said.into_iter().map(|it| it.to_string()).collect();
         let code = self.docker.inspect_exec(&exec).await?.exit_code.context("it has ended")?;
-        ensure!(code == 0, "{statement}: {said}");
-        Ok(said.trim().to_owned())
+        ensure!(code == 0, "{command:?}: {said}");
+        Ok(said)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use boatyard_tests::by_hand::ByHand;
 use boatyard_tests::engine;
 use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use futures::{SinkExt, StreamExt};
@@ -107,12 +108,9 @@ impl Console {
 
 /// Commands of all processes of the component's containers, without those that every container has.
 async fn processes(at: &Installation) -> Vec<String> {
-    let docker = engine::connect().unwrap();
     let mut all = Vec::new();
     for id in at.container_ids("shell", "web").await.unwrap() {
-        let top = docker.top_processes(&id, None).await.unwrap();
-        let column = top.titles.unwrap_or_default().iter().position(|it| it == "CMD").unwrap();
-        all.extend(top.processes.unwrap_or_default().into_iter().map(|row| row[column].clone()));
+        all.extend(ByHand::on(&id).unwrap().processes().await.unwrap());
     }
     all.retain(|command| !command.contains("http.server"));
     all.sort();
@@ -209,10 +207,8 @@ async fn shells_end_with_serve_and_with_their_instance() {
     at.stop_serve().unwrap();
     let (code, shown) = console.end().await;
     assert!(code == 1001 && shown.contains("\r\nboatyard serve is shutting down\r\n"), "{code} {shown}");
-    let docker = engine::connect().unwrap();
     for id in &containers {
-        let top = docker.top_processes(id, None).await.unwrap();
-        let all = format!("{:?}", top.processes);
+        let all = ByHand::on(id).unwrap().processes().await.unwrap().join("\n");
         assert!(!all.contains("bash") && !all.contains("sleep"), "{all}");
     }
     at.serve().await.unwrap();
