@@ -5,12 +5,11 @@ use bollard::Docker;
 use bollard::exec::{StartExecOptions, StartExecResults};
 use bollard::models::{
     EndpointIpamConfig, EndpointSettings, ExecConfig, NetworkConnectRequest, NetworkDisconnectRequest,
-    SystemInfoCgroupDriverEnum,
 };
 use bollard::query_parameters::{InspectContainerOptions, KillContainerOptions, RenameContainerOptionsBuilder};
 use futures::TryStreamExt;
 
-use crate::engine::connect;
+use crate::engine::{self, connect};
 
 /// Prints the command line of every process but its own, and the name of one that has ended and was not waited for.
 const PROCESSES: &str = r#"
@@ -47,8 +46,7 @@ impl ByHand {
 
     /// Freezes its processes. Says so and returns `false` on an engine without cgroups, which cannot do that.
     pub async fn pause(&self) -> Result<bool> {
-        let driver = self.docker.info().await?.cgroup_driver;
-        if driver.is_some_and(|it| it == SystemInfoCgroupDriverEnum::NONE) {
+        if !engine::has_cgroups().await? {
             eprintln!("skipped: an engine without cgroups cannot pause a container");
             return Ok(false);
         }

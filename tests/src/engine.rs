@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use bollard::Docker;
 use bollard::models::{
     ContainerCreateBody, EndpointIpamConfig, EndpointSettings, HostConfig, Ipam, IpamConfig, NetworkCreateRequest,
-    NetworkingConfig, VolumeCreateRequest,
+    NetworkingConfig, SystemInfoCgroupDriverEnum, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
@@ -32,6 +32,11 @@ pub fn connect() -> Result<Docker> {
 pub async fn is_rootless() -> Result<bool> {
     let options = connect()?.info().await?.security_options.unwrap_or_default();
     Ok(options.iter().any(|it| it.split(',').any(|field| field == "name=rootless")))
+}
+
+/// Whether containers have cgroups. A rootless engine gives them none on a host with cgroup v1.
+pub async fn has_cgroups() -> Result<bool> {
+    Ok(connect()?.info().await?.cgroup_driver != Some(SystemInfoCgroupDriverEnum::NONE))
 }
 
 /// Names of an installation's containers, whatever their state.

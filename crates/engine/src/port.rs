@@ -476,7 +476,7 @@ pub trait Engine: Send + Sync + 'static {
     /// One container by name; `None` if there is none, or if it belongs to another owner.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerDetails>, EngineError>;
     /// What a container that this port listed or inspected uses. `None` for a container that does not run or no longer
-    /// exists.
+    /// exists, and on an engine without cgroups.
     async fn usage(&self, container: &Container) -> Result<Option<Usage>, EngineError>;
     /// Creates the container, or finds the one of this name with a valid MAC and the same identity. Returns the
     /// container's id. Errors: [`EngineError::NameTaken`] if another owner's container has the name;

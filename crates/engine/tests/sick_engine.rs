@@ -196,3 +196,23 @@ async fn one_container_with_invalid_labels_does_not_hide_the_others() {
     let list = sick.engine.list().await.unwrap();
     assert_eq!(list.iter().map(|container| container.name.as_str()).collect::<Vec<_>>(), ["web"]);
 }
+
+#[tokio::test]
+async fn an_engine_without_cgroups_measures_no_container() {
+    for (driver, is_measured) in [("systemd", true), ("cgroupfs", true), ("none", false)] {
+        let sick = engine_that(move |request| match () {
+            // Without cgroups, the engine answers with what the whole host uses.
+            () if request.contains("/stats") => {
+                let cpu = serde_json::json!({ "cpu_usage": { "total_usage": 1_000_000 } });
+                Answer::Say(200, serde_json::json!({ "cpu_stats": cpu, "memory_stats": { "usage": 1 } }).to_string())
+            }
+            () if request.contains("/info") => {
+                Answer::Say(200, serde_json::json!({ "CgroupDriver": driver }).to_string())
+            }
+            () => listed("web", "running"),
+        });
+        let container = sick.engine.list().await.unwrap().remove(0);
+        let usage = sick.engine.usage(&container).await.unwrap();
+        assert_eq!(usage.is_some(), is_measured, "{driver}");
+    }
+}

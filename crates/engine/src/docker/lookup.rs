@@ -102,6 +102,9 @@ impl DockerEngine {
     }
 
     pub(super) async fn usage_of(&self, id: &str) -> Result<Option<Usage>, EngineError> {
+        if !self.host().await?.has_cgroups {
+            return Ok(None);
+        }
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
         let mut answers = pin!(self.docker.stats(id, Some(options)));
         let first = async { answers.next().await.transpose() };

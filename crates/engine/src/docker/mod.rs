@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bollard::models::SystemInfo;
+use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use futures::stream::BoxStream;
 use tokio::sync::OnceCell;
@@ -92,6 +92,8 @@ struct Host {
     memory_bytes: u64,
     /// The limits that the engine can apply. It refuses to create a container with a CPU quota that it cannot apply.
     supported: SupportedLimits,
+    /// Whether containers have cgroups. Without them, the engine reports the usage of the whole host for each container.
+    has_cgroups: bool,
     /// The highest open-files limit that a container may get.
     open_files: i64,
 }
@@ -155,6 +157,7 @@ impl DockerEngine {
                 cpus: info.ncpu.and_then(|count| u32::try_from(count).ok()).unwrap_or(1).max(1),
                 memory_bytes: info.mem_total.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(u64::MAX),
                 supported: supported_limits(&info),
+                has_cgroups: info.cgroup_driver != Some(SystemInfoCgroupDriverEnum::NONE),
                 open_files: open_files_here(),
             })
         };

@@ -163,7 +163,13 @@ mod tests {
     use super::*;
     use crate::port::{Identity, Role, SupportedLimits};
 
-    const HOST: Host = Host { cpus: 2, memory_bytes: 4 << 30, supported: SupportedLimits::ALL, open_files: i64::MAX };
+    const HOST: Host = Host {
+        cpus: 2,
+        memory_bytes: 4 << 30,
+        supported: SupportedLimits::ALL,
+        has_cgroups: true,
+        open_files: i64::MAX,
+    };
 
     fn spec() -> ContainerSpec {
         ContainerSpec {
