@@ -27,15 +27,24 @@ async fn the_host_page_agrees_with_the_engine_and_the_disk() {
     let (version, info) = (docker.version().await.unwrap(), docker.info().await.unwrap());
     let facts = "return Object.fromEntries([...document.querySelectorAll('#versions dl > div')]
         .map(it => [it.querySelector('dt').textContent, it.querySelector('dd').textContent]))";
-    let expected = json!({
+    let reached = match panel.at.reaches_directly() {
+        true => "Reached at their addresses in the engine's networks",
+        false => "Reached at ports that they publish on 127.0.0.1",
+    };
+    let mut expected = json!({
         "Boatyard": env!("CARGO_PKG_VERSION"),
         "Installation": panel.at.id().unwrap(),
         "Engine": format!("Docker {}", version.version.unwrap()),
         "Engine API": version.api_version.unwrap(),
         "CPUs": info.ncpu.unwrap().to_string(),
         "Memory": size(info.mem_total.unwrap()),
-        "Instances": "Reached at their addresses in the engine's networks",
+        "Instances": reached,
     });
+    let limits = [("CPU", info.cpu_cfs_quota), ("memory", info.memory_limit), ("processes", info.pids_limit)];
+    let missing: Vec<_> = limits.into_iter().filter(|(_, has)| *has == Some(false)).map(|(name, _)| name).collect();
+    if !missing.is_empty() {
+        expected["Limits"] = format!("The engine cannot limit {}", missing.join(", ")).into();
+    }
     assert_eq!(browser.run(facts, &[]).await.unwrap(), expected);
 
     let disk = rustix::fs::statvfs(panel.at.data()).unwrap();
