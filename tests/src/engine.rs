@@ -1,6 +1,7 @@
 //! The engine as seen without Boatyard: what really exists, and how fast raw API calls are.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -32,6 +33,14 @@ pub fn connect() -> Result<Docker> {
 pub async fn is_rootless() -> Result<bool> {
     let options = connect()?.info().await?.security_options.unwrap_or_default();
     Ok(options.iter().any(|it| it.split(',').any(|field| field == "name=rootless")))
+}
+
+/// The address of this host's network card, where containers of a rootless engine reach this host. Their gateway is not on it.
+pub fn outgoing_address() -> Result<IpAddr> {
+    // Sends nothing. The address is one for documentation, so it is reached by the default route.
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect("198.51.100.1:9").context("this host has no route to other hosts")?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// Whether containers have cgroups. A rootless engine gives them none on a host with cgroup v1.

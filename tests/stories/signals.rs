@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use boatyard_tests::engine;
 use boatyard_tests::installation::{ENDS_WITHIN, Installation};
 use boatyard_tests::repo::Repo;
 use serde_json::{Value, json};
@@ -170,7 +171,7 @@ fn with_source(repo: &Repo, form: &Form, finish: u64, workers: &Workers, round: 
     component["envs"] = json!([
         env("NAME", component["name"].as_str().unwrap().to_owned()),
         env("ROUND", round.to_owned()),
-        env("REPORT", workers.port.to_string()),
+        env("REPORT", workers.address.clone()),
         env("FINISH", finish.to_string()),
     ]);
     component["termination"] = json!({"grace_period_seconds": 60});
@@ -199,7 +200,8 @@ async fn stop_by_hand(at: &Installation, app: &str) {
 
 /// What the workers reported, and how their connections ended.
 struct Workers {
-    port: u16,
+    /// As `host:port`. Without a host: the gateway of the container.
+    address: String,
     reports: Arc<Mutex<Reports>>,
 }
 
@@ -223,13 +225,17 @@ impl Workers {
     async fn listen() -> Self {
         let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
         let (port, reports) = (listener.local_addr().unwrap().port(), Arc::default());
+        let host = match engine::is_rootless().await.unwrap() {
+            true => engine::outgoing_address().unwrap().to_string(),
+            false => String::new(),
+        };
         let all = Arc::clone(&reports);
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 tokio::spawn(follow(connection, Arc::clone(&all)));
             }
         });
-        Self { port, reports }
+        Self { address: format!("{host}:{port}"), reports }
     }
 }
 

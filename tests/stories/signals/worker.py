@@ -34,7 +34,8 @@ def asked(number, _):
     finish(signal.Signals(number).name)
 
 
-connection = socket.create_connection((gateway(), int(os.environ["REPORT"])), timeout=60)
+host, port = os.environ["REPORT"].rsplit(":", 1)
+connection = socket.create_connection((host or gateway(), int(port)), timeout=60)
 signal.signal(signal.SIGTERM, asked)
 signal.signal(signal.SIGQUIT, asked)
 try:
