@@ -97,7 +97,7 @@ impl HeaderLines {
 }
 
 /// Whether these bytes may be the value of a header (RFC 9110, 5.5).
-pub(crate) fn is_value(bytes: &[u8]) -> bool {
+fn is_value(bytes: &[u8]) -> bool {
     // Without an early end, the compiler checks many bytes at once.
     bytes.iter().fold(true, |valid, byte| valid & (*byte >= b' ' && *byte != 0x7f || *byte == b'\t'))
 }

@@ -11,7 +11,7 @@ use site_files::FileHash;
 /// Bytes of the longest file that is kept. Our choice: most pages, scripts and styles are shorter, and a longer file takes more
 /// time to send than to open.
 pub(super) const LONGEST: u64 = 64 * 1024;
-/// Bytes of all kept files. Our choice. SECURITY.md states this number.
+/// Bytes of all kept files. Our choice. `docs/static-sites.md` states this number.
 const CAPACITY: u64 = 32 * 1024 * 1024;
 /// What one file takes beside its bytes, roughly.
 const OVERHEAD: u64 = 128;

@@ -6,6 +6,7 @@ mod cut_responses;
 mod drain;
 mod drain_kinds;
 mod early_response;
+mod fast_path;
 mod forwarding;
 pub mod harness;
 mod http2_limits;

@@ -1,6 +1,5 @@
 //! The head of an answer (RFC 9112, 4 to 6): status, headers for the client, and how the body ends.
 
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -10,7 +9,7 @@ use hyper::ext::ReasonPhrase;
 use hyper::header::HeaderValue;
 
 use super::answer_body::BodyReader;
-use crate::header_lines::{HeaderLines, NoHeader, is_value};
+use crate::header_lines::{HeaderLines, NoHeader};
 use crate::headers::{self, NamedHeaders};
 
 /// Bytes of a head. SECURITY.md states this number.
@@ -158,16 +157,14 @@ fn parse_with<'b>(
         // Its headers go nowhere, but must be headers.
         let mut lines = HeaderLines::default();
         for line in response.headers.iter() {
-            lines.push(line.name.as_bytes(), &unfolded(line.value), |_, _| Ok::<_, HeadError>(false))?;
+            push(&mut lines, *line, |_, _| Ok(false))?;
         }
         return Ok(Some((Parsed::Interim(status), length)));
     }
     let mut collected = Collected::default();
     let mut lines = HeaderLines::with_capacity(length);
     for line in response.headers.iter() {
-        lines.push(line.name.as_bytes(), &unfolded(line.value), |name, value| {
-            collected.add(name, value, rules.is_head)
-        })?;
+        push(&mut lines, *line, |name, value| collected.add(name, value, rules.is_head))?;
     }
     lines.remove(collected.named.names());
     let is_http_10 = response.version == Some(0);
@@ -185,9 +182,16 @@ fn parse_with<'b>(
     Ok(Some((Parsed::Final(head, body), length)))
 }
 
-/// A value, with folded lines joined.
-fn unfolded(value: &[u8]) -> Cow<'_, [u8]> {
-    if is_value(value) { Cow::Borrowed(value) } else { Cow::Owned(joined_lines(value)) }
+/// Appends a line that `keeps` keeps, with folded lines joined.
+fn push(
+    lines: &mut HeaderLines,
+    Header { name, value }: Header<'_>,
+    mut keeps: impl FnMut(&[u8], &[u8]) -> Result<bool, HeadError>,
+) -> Result<(), HeadError> {
+    match lines.push(name.as_bytes(), value, &mut keeps) {
+        Err(HeadError::Malformed) if value.contains(&b'\n') => lines.push(name.as_bytes(), &joined_lines(value), keeps),
+        result => result,
+    }
 }
 
 fn joined_lines(value: &[u8]) -> Vec<u8> {
