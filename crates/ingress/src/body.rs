@@ -26,7 +26,8 @@ pub(crate) enum ResponseBody {
     File(FileBody),
 }
 
-/// Why a body ended early. hyper gets the error and ends the connection, so a truncated body never looks complete.
+/// Why a body ended early. What writes the response gets the error and ends the connection, so a truncated body never looks
+/// complete.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the instance ended the response early")]
@@ -41,7 +42,7 @@ pub(crate) enum BodyError {
 #[derive(Debug)]
 pub(crate) struct ProxiedBody {
     answer: AnswerBody,
-    /// Why the body ended early, until hyper gets to know.
+    /// Why the body ended early, until the next poll.
     failure: Option<AnswerError>,
     /// `None` once the body has ended in any way.
     guard: Option<ExchangeGuard>,

@@ -463,9 +463,10 @@ impl Http2Body {
 
 impl Drop for Http2Body {
     fn drop(&mut self) {
-        // An empty body is never polled. Any other body that is dropped before its end means that the client left, which
-        // the drop of the guard records.
-        if self.incoming.is_end_stream() {
+        // An empty body is never polled, and one of a known length only until it is complete; the end of the stream may be a frame
+        // of its own. Any other body that is dropped before its end means that the client left, which the drop of the guard
+        // records.
+        if self.incoming.is_end_stream() || self.incoming.size_hint().exact() == Some(0) {
             self.finish();
         }
     }

@@ -20,7 +20,7 @@
 //! - [`connection_limit`]: which connection is closed when there are too many;
 //! - `worker`: the threads that serve clients; `rarely`, `deadline`: what a request waits for besides its bytes;
 //! - `certificates`: which certificate a TLS connection gets, and answers to challenges of certificate authorities;
-//! - `message_writer`, `header_lines`, `client_response`: messages of HTTP/1.1 on their way out;
+//! - `socket_read`, `message_writer`, `header_lines`, `client_response`: bytes of HTTP/1.1 on their way in and out;
 //! - `listeners`, `proxy`, `admission`, `forwarded`, `headers`, `upload`, `body`, `tunnel`, `error_response`: one request;
 //! - `request_id`, `access_log`: how a request is found again, and its line in the log;
 //! - `files`: one request that the ingress answers from the files of a static site;
@@ -68,6 +68,7 @@ mod refusals;
 mod request_id;
 mod routing_state;
 mod snapshot;
+mod socket_read;
 mod table;
 pub mod take_over;
 mod tunnel;

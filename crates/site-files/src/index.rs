@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest, Sha256};
 
 /// Increase it when older programs can no longer read an index.
 pub(crate) const FORMAT: u32 = 1;
@@ -45,6 +46,11 @@ impl Index {
 }
 
 impl FileHash {
+    /// Whether this is the hash of these bytes.
+    pub fn is_of(&self, bytes: &[u8]) -> bool {
+        Sha256::digest(bytes).as_slice() == self.0
+    }
+
     /// The first half of the digits, which still tells all files apart.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..16])

@@ -233,6 +233,7 @@ async fn content(site: Arc<StoredSite>, entry: Entry) -> io::Result<Content> {
     if let (true, Ok(size)) = (entry.size <= small_files::LONGEST, usize::try_from(entry.size))
         && let Some(Ok(read)) = read_cached(&file, 0, size)
         && read.len() == size
+        && entry.sha256.is_of(&read)
     {
         small_files::keep(entry.sha256, read.clone());
         return Ok(Content::Memory(read));

@@ -30,7 +30,7 @@ pub(crate) struct SocketState {
     unread: AtomicBool,
     /// A response of HTTP/2 waits for data of the application.
     app_silent: AtomicBool,
-    /// The last response may not have left the HTTP library's buffer.
+    /// The last response may not have left every buffer of this process.
     unflushed: AtomicBool,
     wake: Notify,
     /// The status and the request id of the page that a request got because its head cannot be read.
@@ -208,11 +208,6 @@ impl<S: ClientStream> ClientSocket<S> {
     pub fn reading_first(mut self, unread: Bytes) -> Self {
         self.ahead = unread;
         self
-    }
-
-    /// Whether the bytes that the next reader gets first begin with these.
-    pub fn begins_with(&self, start: &[u8]) -> bool {
-        self.ahead.starts_with(start)
     }
 
     pub fn state(&self) -> &Arc<SocketState> {

@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 
 use super::client_socket::{ClientSocket, ClientStream, SocketState};
+use super::fast_path::Handover;
 use crate::access_log::AccessLogEntry;
 use crate::connection_limit::{BusyGuard, ConnectionSlot};
 use crate::headers::Origin;
@@ -23,9 +24,6 @@ use crate::internal::InternalListener;
 use crate::protocol::TrustedProxies;
 use crate::proxy::{Client, Proxy};
 use crate::rarely::Rarely;
-
-/// How the first bytes of HTTP/2 begin (RFC 9113, 3.4). No method of HTTP/1.1 is named PRI.
-const HTTP2_START: &[u8] = b"PRI * HTTP/2";
 
 pub(super) struct Connection {
     pub proxy: Arc<Proxy>,
@@ -50,18 +48,18 @@ impl Connection {
         let watch = Arc::new(SocketState::default());
         let client = self.client(Arc::clone(&watch));
         let mut socket = ClientSocket::new(stream, &watch);
-        let Some(unread) = self.serve_fast(&mut socket, &client).await else { return };
+        let Some(Handover { is_http2, unread }) = self.serve_fast(&mut socket, &client).await else { return };
         let socket = socket.reading_first(unread);
         // Boxed, because most connections never need these, and moving a connection to its task would cost more.
-        if self.server_name.is_none() && socket.begins_with(HTTP2_START) {
+        if is_http2 && self.server_name.is_none() {
             Box::pin(self.serve_http2(socket)).await;
         } else {
-            Box::pin(self.serve_with_library(socket, client)).await;
+            Box::pin(self.serve_with_hyper(socket, client)).await;
         }
     }
 
     /// Serves HTTP/1.1 by hyper.
-    async fn serve_with_library<S: ClientStream>(self, socket: ClientSocket<S>, client: Client) {
+    async fn serve_with_hyper<S: ClientStream>(self, socket: ClientSocket<S>, client: Client) {
         let watch = Arc::clone(socket.state());
         let io = TokioIo::new(socket);
         let limits = &self.proxy.limits;

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
+use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::client_socket::{ClientSocket, ClientStream, SocketState};
@@ -35,12 +37,16 @@ impl Connection {
             let has_place = slot.has_place_for_stream();
             let busy = Busy { _slot: slot.busy(), socket: Arc::clone(&client.socket) };
             let (proxy, request) = (Arc::clone(&proxy), request.map(Some));
+            let is_head = request.method() == Method::HEAD;
             async move {
                 let response = match has_place {
                     true => proxy.respond(&client, request).await,
                     false => proxy.refuse_stream(&client, request).await,
                 };
-                let response = response.into_http();
+                let mut response = response.into_http();
+                if !is_head {
+                    state_empty_length(&mut response);
+                }
                 Ok::<_, Infallible>(response.map(|body| StreamBody { body: BusyBody { body, _busy: busy } }))
             }
         });
@@ -73,6 +79,14 @@ impl Connection {
             }
         };
         tracing::debug!(peer = %self.peer, reason, "closed a client connection");
+    }
+}
+
+/// Adds the length of an empty body. The HTTP library adds only others.
+fn state_empty_length(response: &mut Response<impl Body>) {
+    let may_have_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if may_have_body && response.body().is_end_stream() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(0));
     }
 }
 

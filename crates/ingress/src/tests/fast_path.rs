@@ -80,3 +80,83 @@ async fn a_pipelined_request_after_the_last_response_is_not_sent_to_an_instance(
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 1, "{answers}");
     assert_eq!(seen.load(std::sync::atomic::Ordering::SeqCst), 1);
 }
+
+/// A stray empty line after a request changes nothing: the listener's stop still ends the idle connection at once.
+#[tokio::test]
+async fn an_idle_connection_ends_with_its_listener_whatever_was_sent_behind_the_last_request() {
+    for rest in ["", "\r\n", "GET / HT"] {
+        let mut proxy = TestProxy::to(&[("web.0", echo().await)]).await;
+        let mut client = proxy.connect().await;
+        client.write_all(format!("GET /1 HTTP/1.1\r\nHost: shop\r\n\r\n{rest}").as_bytes()).await.unwrap();
+        assert!(read_answer(&mut client).await.0.starts_with("HTTP/1.1 200"));
+        proxy.close().await;
+        assert_eq!(read_all(&mut client).await, "", "{rest:?}");
+    }
+}
+
+/// Both servers of HTTP/1.1: with `Content-Length: 0`, a request is one for hyper.
+#[tokio::test]
+async fn a_listeners_stop_lets_an_open_request_finish() {
+    for header in ["", "Content-Length: 0\r\n"] {
+        let (open, gate) = tokio::sync::watch::channel(false);
+        let mut proxy = TestProxy::to(&[("web.0", gated_application(gate).await)]).await;
+        let mut client = proxy.connect().await;
+        client.write_all(format!("GET / HTTP/1.1\r\nHost: shop\r\n{header}\r\n").as_bytes()).await.unwrap();
+        until(|| proxy.counters().requests == 1).await;
+        proxy.close().await;
+        open.send(true).unwrap();
+        let answer = read_all(&mut client).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{header:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_loses_its_connection_when_its_client_leaves() {
+    // The first two take the fast path, and an empty line behind a request has no meaning.
+    for (header, rest) in [("", ""), ("", "\r\n"), ("Content-Length: 0\r\n", "")] {
+        let (ended, mut end) = tokio::sync::mpsc::unbounded_channel();
+        let web = application(move |mut stream, _| {
+            let ended = ended.clone();
+            async move {
+                read_head(&mut stream).await;
+                // Ends when the ingress closes the connection.
+                let _ = stream.read_u8().await;
+                ended.send(()).unwrap();
+            }
+        });
+        let proxy = TestProxy::to(&[("web.0", web.await)]).await;
+        let mut client = proxy.connect().await;
+        client.write_all(format!("GET / HTTP/1.1\r\nHost: shop\r\n{header}\r\n{rest}").as_bytes()).await.unwrap();
+        until(|| proxy.counters().requests == 1).await;
+        drop(client);
+        soon(end.recv()).await.unwrap();
+        until(|| proxy.counters().client_gone == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn http2_may_only_begin_a_connection() {
+    let proxy = TestProxy::to(&[("web.0", echo().await)]).await;
+    let mut client = proxy.connect().await;
+    let text = "GET /1 HTTP/1.1\r\nHost: shop\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    client.write_all(text.as_bytes()).await.unwrap();
+    let answers = read_all(&mut client).await;
+    // Hyper ends the connection without an answer.
+    assert!(answers.starts_with("HTTP/1.1 200 OK") && answers.matches("HTTP/1.1 ").count() == 1, "{answers}");
+    assert!(answers.ends_with("x-forwarded-proto: http\n\n"), "{answers}");
+}
+
+#[tokio::test]
+async fn an_empty_answer_has_its_length_in_both_protocols() {
+    let web = application(|mut stream, _| async move {
+        while read_head(&mut stream).await.is_some() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        }
+    });
+    let proxy = TestProxy::to(&[("web.0", web.await)]).await;
+    assert!(proxy.get("/").await.contains("content-length: 0\r\n"));
+    let mut http2 = proxy.http2::<http_body_util::Empty<bytes::Bytes>>().await;
+    let request = hyper::Request::get("http://shop/").body(http_body_util::Empty::new()).unwrap();
+    let response = soon(http2.send_request(request)).await.unwrap();
+    assert_eq!(response.headers()["content-length"], "0");
+}

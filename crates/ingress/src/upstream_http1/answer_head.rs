@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use httparse::{Header, ParserConfig, Response, Status};
 use hyper::StatusCode;
 use hyper::ext::ReasonPhrase;
@@ -11,6 +11,7 @@ use hyper::header::HeaderValue;
 use super::answer_body::BodyReader;
 use crate::header_lines::{HeaderLines, NoHeader};
 use crate::headers::{self, NamedHeaders};
+use crate::socket_read::UnreadBytes;
 
 /// Bytes of a head. SECURITY.md states this number.
 const HEAD_BYTES: usize = 256 * 1024;
@@ -74,52 +75,28 @@ pub(crate) struct HeadRules {
 
 /// The bytes of an answer that were read and not understood yet.
 #[derive(Debug, Default)]
-pub(crate) struct HeadReader {
-    unread: Bytes,
-    /// How many of them are known not to end a head.
-    checked: usize,
-}
+pub(crate) struct HeadReader(UnreadBytes);
 
 impl HeadReader {
     pub fn push(&mut self, bytes: Bytes) {
-        if self.unread.is_empty() {
-            self.unread = bytes;
-            return;
-        }
-        // Almost every head arrives as a whole. With enough capacity the next piece needs no copy of the ones before.
-        let mut joined = BytesMut::from(std::mem::take(&mut self.unread));
-        joined.extend_from_slice(&bytes);
-        self.unread = joined.freeze();
+        self.0.push(bytes);
     }
 
     /// The bytes behind the head.
     pub fn into_rest(self) -> Bytes {
-        self.unread
+        self.0.into_bytes()
     }
 
     /// `None`: more bytes are needed.
     pub fn next(&mut self, rules: HeadRules) -> Result<Option<Parsed>, HeadError> {
-        // The first bytes are always tried, so that a wrong protocol is noticed at once. Later ones only if they may end
-        // the head: otherwise a head in small pieces would cost the square of its length.
-        let may_end = self.checked == 0 || has_empty_line(&self.unread[self.checked.saturating_sub(3)..]);
-        if self.unread.is_empty() || !may_end {
-            return self.needs_more();
+        if self.0.may_contain_head()
+            && let Some((parsed, length)) = parse(self.0.bytes(), rules)?
+        {
+            self.0.advance(length);
+            return Ok(Some(parsed));
         }
-        let Some((parsed, length)) = parse(&self.unread, rules)? else { return self.needs_more() };
-        self.unread.advance(length);
-        self.checked = 0;
-        Ok(Some(parsed))
+        if self.0.set_incomplete() >= HEAD_BYTES { Err(HeadError::TooLong) } else { Ok(None) }
     }
-
-    fn needs_more(&mut self) -> Result<Option<Parsed>, HeadError> {
-        self.checked = self.unread.len();
-        if self.checked >= HEAD_BYTES { Err(HeadError::TooLong) } else { Ok(None) }
-    }
-}
-
-/// Whether a line in these bytes is empty, in any spelling.
-fn has_empty_line(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }
 
 /// `None`: the head is not complete.

@@ -1,9 +1,8 @@
 //! The socket of an instance.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -11,14 +10,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::protocol::Address;
 use crate::upstream_stream::UpstreamStream;
-
-/// Bytes of one read. Large answers are cheaper in large pieces.
-const READ_BYTES: usize = 256 * 1024;
-
-thread_local! {
-    /// Bytes are read into this buffer and copied out of it, so idle connections have no buffers.
-    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
-}
 
 /// A connection to an instance. Between two requests no byte of it is buffered here.
 #[derive(Debug)]
@@ -44,15 +35,6 @@ impl Connection {
         // only if something has happened to the socket since the last read.
         self.stream.try_read(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
-}
-
-/// Reads what has arrived, from an instance or from a client. Empty: it has closed its side.
-pub(crate) fn poll_read(stream: &mut (impl AsyncRead + Unpin), cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        let mut buffer = ReadBuf::new(scratch);
-        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-        Poll::Ready(Ok(Bytes::copy_from_slice(buffer.filled())))
-    })
 }
 
 /// A connection that carries another protocol now, with what was read behind the head of the answer.

@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use super::answer_body::{BodyReader, Truncated};
 use super::answer_head::{AnswerHead, HeadError, HeadReader, HeadRules, Parsed};
 use super::chunks::{Chunk, ChunkError};
-use super::connection::{Connection, UpgradedConnection, poll_read};
+use super::connection::{Connection, UpgradedConnection};
 use super::request::Upload;
 use crate::message_writer::WriteStop;
+use crate::socket_read::poll_read;
 use crate::upload::Exchange;
 use crate::upstream_stream::UpstreamStream;
 

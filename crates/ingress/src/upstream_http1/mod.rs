@@ -21,6 +21,6 @@ mod exchange;
 mod request;
 
 pub(crate) use answer_head::{AnswerHead, HeadRules};
-pub(crate) use connection::{Connection, UpgradedConnection, poll_read};
+pub(crate) use connection::{Connection, UpgradedConnection};
 pub(crate) use exchange::{Answer, AnswerBody, AnswerError, SendError, SendErrorCause, exchange};
 pub(crate) use request::{RequestHead, Upload};

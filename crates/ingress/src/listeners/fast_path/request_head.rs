@@ -2,20 +2,27 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{Method, Request, Uri};
 
 use crate::proxy::ClientRequest;
+use crate::socket_read::UnreadBytes;
 
-/// Header lines. A request with more is rare.
+/// Most header lines on the fast path. Hyper reads requests with more.
 const MOST_LINES: usize = 64;
+/// How HTTP/2 begins (RFC 9113, 3.4). No method of HTTP/1.1 is named PRI.
+const HTTP2_REQUEST_LINE: &[u8] = b"PRI * HTTP/2.0\r\n";
 
-/// The HTTP library has to read what stands at the start of the bytes.
+/// Which server has to read what the client has sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OtherRequest;
+pub(super) enum OtherServer {
+    Http1,
+    /// The client began with HTTP/2.
+    Http2,
+}
 
 /// A request without a body.
 #[derive(Debug)]
@@ -25,23 +32,74 @@ pub(super) struct FastRequest {
     pub keeps_connection: bool,
 }
 
-/// Takes a request off the bytes of a connection. Leaves everything else there. `None`: more bytes are needed. `most_bytes`: of a
-/// head.
-pub(super) fn take(unread: &mut Bytes, most_bytes: usize) -> Result<Option<FastRequest>, OtherRequest> {
-    if unread.is_empty() {
-        return Ok(None);
+/// Takes requests off the bytes of a connection.
+#[derive(Debug, Default)]
+pub(super) struct RequestReader {
+    unread: UnreadBytes,
+    /// The client has sent a request of HTTP/1.1.
+    began: bool,
+}
+
+impl RequestReader {
+    pub fn push(&mut self, bytes: Bytes) {
+        self.unread.push(bytes);
     }
+
+    /// Whether nothing is left behind the last request.
+    pub fn is_empty(&self) -> bool {
+        self.unread.bytes().is_empty()
+    }
+
+    pub fn into_unread(self) -> Bytes {
+        self.unread.into_bytes()
+    }
+
+    /// The next request. `None`: more bytes are needed. An error leaves all bytes here, except for empty lines.
+    /// `most_bytes`: the longest head.
+    pub fn next(&mut self, most_bytes: usize) -> Result<Option<FastRequest>, OtherServer> {
+        self.skip_empty_lines();
+        let bytes = self.unread.bytes();
+        if !self.began {
+            if bytes.starts_with(HTTP2_REQUEST_LINE) {
+                return Err(OtherServer::Http2);
+            }
+            if HTTP2_REQUEST_LINE.starts_with(bytes) {
+                return Ok(None);
+            }
+        }
+        if self.unread.may_contain_head()
+            && let Some((request, length)) = parse(bytes, most_bytes)?
+        {
+            self.unread.advance(length);
+            self.skip_empty_lines();
+            self.began = true;
+            return Ok(Some(request));
+        }
+        if self.unread.set_incomplete() >= most_bytes { Err(OtherServer::Http1) } else { Ok(None) }
+    }
+
+    /// Servers ignore empty lines before a request (RFC 9112, 2.2).
+    fn skip_empty_lines(&mut self) {
+        loop {
+            match self.unread.bytes().as_ref() {
+                [b'\r', b'\n', ..] => self.unread.advance(2),
+                [b'\n', ..] => self.unread.advance(1),
+                _ => return,
+            }
+        }
+    }
+}
+
+/// The request at the start of these bytes and the length of its head. `None`: the head is not complete.
+fn parse(bytes: &Bytes, most_bytes: usize) -> Result<Option<(FastRequest, usize)>, OtherServer> {
     let mut lines = [const { MaybeUninit::uninit() }; MOST_LINES];
     let mut head = httparse::Request::new(&mut []);
-    let parsed = httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut head, unread, &mut lines);
-    match parsed {
+    match httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut head, bytes, &mut lines) {
         Ok(httparse::Status::Complete(length)) if length <= most_bytes => {
-            let request = request(unread, &head).ok_or(OtherRequest)?;
-            unread.advance(length);
-            Ok(Some(request))
+            Ok(Some((request(bytes, &head).ok_or(OtherServer::Http1)?, length)))
         }
-        Ok(httparse::Status::Partial) if unread.len() < most_bytes => Ok(None),
-        Ok(_) | Err(_) => Err(OtherRequest),
+        Ok(httparse::Status::Partial) => Ok(None),
+        Ok(httparse::Status::Complete(_)) | Err(_) => Err(OtherServer::Http1),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The head of a response, as the HTTP library would write it.
+//! The head of a response, as hyper would write it.
 
 use std::cell::RefCell;
 use std::io::Write as _;
@@ -26,7 +26,7 @@ pub(super) struct ResponseHead {
     pub closes: bool,
 }
 
-/// `method`: of the request. `keeps_connection`: the connection may carry another request.
+/// `method`: that of the request. `keeps_connection`: the connection may carry another request.
 pub(super) fn encode(response: &ClientResponse<impl Body>, method: &Method, keeps_connection: bool) -> ResponseHead {
     let ClientResponse { lines, head } = response;
     let (status, body) = (head.status(), head.body());
@@ -48,7 +48,7 @@ pub(super) fn encode(response: &ClientResponse<impl Body>, method: &Method, keep
     for part in [&b"HTTP/1.1 "[..], status.as_str().as_bytes(), b" ", reason, b"\r\n"] {
         bytes.extend_from_slice(part);
     }
-    // They frame no body: see `AnswerHead`.
+    // No line frames the body: `AnswerHead` has none that does.
     bytes.extend_from_slice(lines.as_bytes());
     let says_close = write_headers(&mut bytes, head.headers(), *method == Method::HEAD);
     match framing {
