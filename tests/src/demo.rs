@@ -46,6 +46,9 @@ pub async fn run() -> Result<bool> {
     println!("{INTRODUCTION}");
     let began = Instant::now();
     let at = Installation::start(sibling_program()).await?;
+    if !at.reaches_directly() {
+        println!("\nHere, the ingress reaches the containers at ports that they publish on 127.0.0.1.");
+    }
     let harbor = Harbor::new(&at.sources())?;
     let mut demo = Demo { at: &at, traffic: None, actions: Vec::new(), claims: Vec::new() };
     let outcome = demo.perform_all(&harbor).await;
