@@ -35,11 +35,9 @@ pub(crate) fn new() -> HeaderValue {
     }
     let count = COUNT.get().wrapping_add(1);
     COUNT.set(count);
-    let mut text = [0; 32];
     let number = u128::from(PREFIX.with(|it| *it)) << 64 | u128::from(count);
-    for (digit, shift) in text.iter_mut().zip((0..128).step_by(4).rev()) {
-        *digit = b"0123456789abcdef"[(number >> shift) as usize & 0xf];
-    }
+    let mut text = [0; 32];
+    hex::encode_to_slice(number.to_be_bytes(), &mut text).expect("a byte has two digits");
     HeaderValue::from_bytes(&text).expect("digits are header text")
 }
 
