@@ -1,5 +1,5 @@
 //! The fast path: HTTP/1.1 without hyper, for requests without a body and without headers that change how their connection is
-//! used. That is most of the traffic, and costs about a third less CPU time here.
+//! used. That is most of the traffic. `make proxies` measures what it costs.
 //!
 //! From the first request of another kind on, hyper serves the connection. It gets all bytes from the start of that request, so
 //! it also answers malformed requests.
