@@ -93,7 +93,17 @@ fn a_restart_survives_a_crash_between_any_table_and_its_acknowledgement() {
             let since = cluster.engine.calls().len();
             cluster.ingress.fall_silent_at(nth);
             cluster.restart(&app).await;
-            cluster.until(async || cluster.ingress.is_silent().then_some(()).ok_or("no such table".into())).await;
+            let is_silent_or_ended = async || {
+                let ended = cluster.newest(&app).await.stage.is_ended();
+                (cluster.ingress.is_silent() || ended).then_some(()).ok_or("no such table".into())
+            };
+            cluster.until(is_silent_or_ended).await;
+            if !cluster.ingress.is_silent() {
+                // Two changes of the routes may share a table, so this restart had fewer of them.
+                assert!(nth > 1, "a restart changes the routes");
+                cluster.ingress.speak();
+                continue;
+            }
             cluster.crash().await;
             cluster.ingress.speak();
             cluster.open().await;
