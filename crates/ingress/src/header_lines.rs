@@ -102,25 +102,13 @@ fn is_value(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |valid, byte| valid & (*byte >= b' ' && *byte != 0x7f || *byte == b'\t'))
 }
 
-/// By byte.
-static IS_TOKEN: [bool; 256] = {
-    let (mut table, others) = ([false; 256], b"!#$%&'*+-.^_`|~");
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let mut at = 0;
-    while at < others.len() {
-        table[others[at] as usize] = true;
-        at += 1;
-    }
-    table
-};
-
 /// Whether these bytes may be the name of a header (RFC 9110, 5.6.2).
 fn is_name(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.len() <= LONGEST_NAME && bytes.iter().all(|byte| IS_TOKEN[usize::from(*byte)])
+    let is_token = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+    };
+    !bytes.is_empty() && bytes.len() <= LONGEST_NAME && bytes.iter().all(is_token)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
+use hyper::StatusCode;
 use hyper::body::{Body, Frame};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use tokio::io::AsyncWrite;
@@ -36,6 +37,11 @@ impl BodyFraming {
             None => BodyFraming::None,
         })
     }
+}
+
+/// Whether an answer with this status may have a body, if its request is no HEAD (RFC 9112, 6.3).
+pub(crate) fn may_have_body(status: StatusCode) -> bool {
+    !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Why a message was not written to its end.

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use hyper::http::request;
 use hyper::http::uri::PathAndQuery;
@@ -46,7 +46,7 @@ use crate::request_id;
 use crate::routing_state::RoutingState;
 use crate::table::Table;
 use crate::tunnel::Tunnels;
-use crate::upload::{Exchange, RequestBody};
+use crate::upload::{Exchange, RequestBody, has_body};
 use crate::upstream_http1::{self, Answer, Connection, HeadRules, RequestHead, SendError, SendErrorCause, Upload};
 
 /// State shared by all requests; one per process.
@@ -176,7 +176,7 @@ impl Proxy {
     ) -> Result<ClientResponse<ResponseBody>, ProxyError> {
         let started = Instant::now();
         let uri = request.uri().clone();
-        let has_body = request.body().as_ref().is_some_and(|body| !body.is_end_stream());
+        let has_body = has_body(request.body().as_ref());
         if client.call().is_none()
             && let Some(text) = self.certificates.answer(uri.path())
         {

@@ -108,6 +108,11 @@ pub(crate) enum UploadError {
     Abandoned,
 }
 
+/// Whether something of a request's body is left to read.
+pub(crate) fn has_body(body: Option<&Incoming>) -> bool {
+    body.is_some_and(|body| !body.is_end_stream())
+}
+
 /// A request body on its way to an upstream.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
@@ -132,7 +137,7 @@ impl RequestBody {
     /// `continue_wait`: set if the client expects `100 Continue`; how long the instance may take to send it. hyper
     /// sends it to the client when this body is polled for its first frame.
     pub fn new(incoming: Option<Incoming>, client: &Arc<SocketState>, continue_wait: Option<Duration>) -> Self {
-        client.set_body_unread(incoming.as_ref().is_some_and(|body| !body.is_end_stream()));
+        client.set_body_unread(has_body(incoming.as_ref()));
         RequestBody {
             incoming,
             again: VecDeque::new(),

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hyper::body::Body;
 use hyper::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, HeaderName, HeaderValue, LAST_MODIFIED, LOCATION, VARY, X_CONTENT_TYPE_OPTIONS,
@@ -26,6 +25,7 @@ use crate::error_response::ProxyError;
 use crate::path::NormalPath;
 use crate::proxy::ClientRequest;
 use crate::table::{App, CompiledRule, RouteMatch, Table};
+use crate::upload::has_body;
 
 /// A browser asks again after ten seconds whether a file has changed, as on App Platform. With the entity tag, the answer is
 /// usually that it has not.
@@ -113,7 +113,7 @@ pub(crate) async fn respond(
     if let Some(policy) = policy {
         policy.apply(cors, response.headers_mut());
     }
-    if request.body().as_ref().is_some_and(|body| !body.is_end_stream()) {
+    if has_body(request.body().as_ref()) {
         // The body is not read.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

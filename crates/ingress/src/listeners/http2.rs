@@ -11,12 +11,13 @@ use hyper::header::{CONTENT_LENGTH, HeaderValue};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper::{Method, Response, StatusCode};
+use hyper::{Method, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::client_socket::{ClientSocket, ClientStream, SocketState};
 use super::connection::{Busy, BusyBody, Connection};
 use crate::limits::Limits;
+use crate::message_writer::may_have_body;
 use crate::proxy::Client;
 use crate::rarely::Rarely;
 
@@ -84,8 +85,7 @@ impl Connection {
 
 /// Adds the length of an empty body. The HTTP library adds only others.
 fn state_empty_length(response: &mut Response<impl Body>) {
-    let may_have_body = !matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    if may_have_body && response.body().is_end_stream() {
+    if may_have_body(response.status()) && response.body().is_end_stream() {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(0));
     }
 }

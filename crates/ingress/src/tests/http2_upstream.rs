@@ -15,8 +15,9 @@ use hyper::header::HeaderMap;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
 
 use super::harness::*;
 use crate::protocol::{Address, Message, Open, Rewrite, RouteTable, Rule, Target, Upstream};
@@ -223,6 +224,15 @@ async fn a_request_that_the_instance_did_not_process_is_sent_again_with_its_body
     }
 }
 
+/// Answers the first request of a connection with status 200. Returns what reads the next ones.
+async fn answer_first_request(stream: &mut TcpStream) -> BufReader<ReadHalf<'_>> {
+    let (read, mut write) = stream.split();
+    let mut read = BufReader::new(read);
+    let first = read_request(&mut read, &mut write).await;
+    write.write_all(&frame(1, 5, first, &[0x88])).await.unwrap();
+    read
+}
+
 #[tokio::test]
 async fn a_kept_connection_that_ended_costs_no_request() {
     let app = application(|mut stream, number| async move {
@@ -230,10 +240,7 @@ async fn a_kept_connection_that_ended_costs_no_request() {
             return serve(stream, answer_with_request).await;
         }
         // The connection serves one request, and ends during the next one.
-        let (read, mut write) = stream.split();
-        let mut read = tokio::io::BufReader::new(read);
-        let first = read_request(&mut read, &mut write).await;
-        write.write_all(&frame(1, 5, first, &[0x88])).await.unwrap();
+        let mut read = answer_first_request(&mut stream).await;
         read_request_frames(&mut read).await;
     })
     .await;
@@ -257,10 +264,7 @@ async fn requests_whose_connection_died_share_new_ones() {
                 return serve(stream, answer_with_request).await;
             }
             // The connection serves one request, and ends without an answer to the others.
-            let (read, mut write) = stream.split();
-            let mut read = tokio::io::BufReader::new(read);
-            let first = read_request(&mut read, &mut write).await;
-            write.write_all(&frame(1, 5, first, &[0x88])).await.unwrap();
+            let mut read = answer_first_request(&mut stream).await;
             for _ in 0..REQUESTS {
                 read_request_frames(&mut read).await;
             }

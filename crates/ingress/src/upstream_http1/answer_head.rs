@@ -11,6 +11,7 @@ use hyper::header::HeaderValue;
 use super::answer_body::BodyReader;
 use crate::header_lines::{HeaderLines, NoHeader};
 use crate::headers::{self, NamedHeaders};
+use crate::message_writer::may_have_body;
 use crate::socket_read::UnreadBytes;
 
 /// Bytes of a head. SECURITY.md states this number.
@@ -234,9 +235,7 @@ impl Collected {
         if self.is_chunked && self.length.is_some() {
             return Err(HeadError::TwoFramings);
         }
-        let is_empty = rules.is_head
-            || matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        if is_empty {
+        if rules.is_head || !may_have_body(status) {
             return Ok(BodyReader::empty());
         }
         match self.length {

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
+use hyper::Method;
 use hyper::body::Body;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
-use hyper::{Method, StatusCode};
 
 use crate::client_response::ClientResponse;
 use crate::headers;
-use crate::message_writer::{BodyFraming, COPIED, write_header};
+use crate::message_writer::{BodyFraming, COPIED, may_have_body, write_header};
 
 /// Bytes for each header line. A longer head makes the buffer grow.
 const USUAL_LINE: usize = 40;
@@ -92,10 +92,6 @@ fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap, is_head: bool) -> bool 
         write_header(out, name, value);
     }
     says_close
-}
-
-fn may_have_body(status: StatusCode) -> bool {
-    !status.is_informational() && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Writes the current time. It is formatted once a second.
